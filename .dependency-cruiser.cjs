@@ -1,0 +1,58 @@
+/** The layering of the house: data flows one way, kube -> cluster -> verdict -> plan -> eviction -> registry. */
+const onlyTypes = ["type-only"];
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: "no-circular", severity: "error", from: {}, to: { circular: true, dependencyTypesNot: onlyTypes } },
+    {
+      name: "pure-rooms-have-no-io",
+      comment: "verdict/ and plan/ import types from other rooms, and nothing that runs but themselves",
+      severity: "error",
+      from: { path: "^src/(verdict|plan)/", pathNot: "\\.test\\.ts$" },
+      to: { pathNot: "^src/(verdict|plan)/", dependencyTypesNot: onlyTypes },
+    },
+    {
+      name: "plan-follows-verdict",
+      severity: "error",
+      from: { path: "^src/verdict/", pathNot: "\\.test\\.ts$" },
+      to: { path: "^src/(plan|eviction|controllers|registration)/" },
+    },
+    {
+      name: "adapters-know-no-pods",
+      severity: "error",
+      from: { path: "^src/registry/" },
+      to: { path: "^src/(cluster|verdict|plan|eviction|controllers)/" },
+    },
+    {
+      name: "kube-knows-nobody",
+      severity: "error",
+      from: { path: "^src/kube/" },
+      to: { path: "^src/(cluster|registry|verdict|plan|eviction|controllers)/" },
+    },
+    {
+      name: "cluster-knows-kube-only",
+      severity: "error",
+      from: { path: "^src/cluster/", pathNot: "\\.test\\.ts$" },
+      to: { path: "^src/(registry|verdict|plan|eviction|controllers)/" },
+    },
+    { name: "nobody-imports-main", severity: "error", from: {}, to: { path: "^src/main\\.ts$" } },
+    {
+      name: "product-knows-no-tests",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.test\\.ts$" },
+      to: { path: "^(test|scripts)/|\\.test\\.ts$" },
+    },
+    {
+      name: "no-dev-dependencies-in-product",
+      severity: "error",
+      from: { path: "^src/", pathNot: "\\.test\\.ts$" },
+      to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: onlyTypes },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { extensions: [".ts", ".js", ".json"] },
+  },
+};

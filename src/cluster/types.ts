@@ -1,0 +1,134 @@
+import type { ObjectIdentity, ViewProblem } from "../kube/types.ts";
+
+/** A container port as a pod declares it. */
+export interface DeclaredPort {
+  readonly port: number;
+  /** The port on the node, 0 when none is asked for. On the host network it equals `port`. */
+  readonly hostPort: number;
+  readonly name: string;
+}
+
+/** What is kept of a Pod: at most 1 KiB, projected when it arrives. Strings that repeat are interned. */
+export interface PodRecord extends ObjectIdentity {
+  readonly phase: "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
+  /** `metadata.deletionTimestamp` is set. */
+  readonly deleting: boolean;
+  /** Every container of the spec (init sidecars included) has a status, and that status is `terminated`. */
+  readonly terminated: boolean;
+  /** Condition Ready is True. */
+  readonly ready: boolean;
+  /** Name of the node it is bound to, or the empty string. */
+  readonly node: string;
+  readonly hostNetwork: boolean;
+  /** `status.podIPs` in canonical text form (RFC 5952 for IPv6), IPv4-mapped addresses as IPv4. */
+  readonly addresses: readonly string[];
+  /** `status.hostIPs`, canonical. */
+  readonly hostAddresses: readonly string[];
+  readonly ports: readonly DeclaredPort[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** Only the annotations that a policy names, and those of our own domain. */
+  readonly annotations: Readonly<Record<string, string>>;
+  /**
+   * What the pod belongs to, coarse on purpose: `<namespace>/<kind>/<name>` of the controlling owner, a ReplicaSet
+   * with a `pod-template-hash` counted as its Deployment; the pod's own UID without one.
+   */
+  readonly workload: string;
+  /** DNS names under which the pod can be registered, without the cluster domain: `host.subdomain.namespace`. */
+  readonly dnsNames: readonly string[];
+}
+
+/** A pod that has not ended, and what we saw of it. All times are local monotonic milliseconds. */
+export interface LivePod {
+  readonly pod: PodRecord;
+  /** The pod was created after this moment (see Change.createdAfter). */
+  readonly createdAfter: number;
+  /** When we first saw the UID. */
+  readonly seenAt: number;
+}
+
+/**
+ * - `Finished`: phase Succeeded or Failed with every container terminated. Kubelets of 1.27 and later report this
+ *   before they let a pod be deleted.
+ * - `ContainersTerminated`: gone, or terminating, with every container terminated but the phase not terminal.
+ * - `NotConfirmed`: the object went away while a container was not terminated (forced delete, PodGC).
+ * - `NotWitnessed`: missing from a later complete list, last seen while it was running.
+ * - `AddressReleased`: the pod lives on under another address.
+ */
+export type DeathReason = "Finished" | "ContainersTerminated" | "NotConfirmed" | "NotWitnessed" | "AddressReleased";
+
+/** The memory of a pod that owned an address and ended (or left the address). */
+export interface Tombstone {
+  readonly pod: PodRecord;
+  readonly createdAfter: number;
+  readonly reason: DeathReason;
+  /**
+   * Local monotonic milliseconds at which the death was seen: for `Finished` and `ContainersTerminated` the first
+   * moment from which the pod was continuously seen with every container terminated; else when it was missed.
+   */
+  readonly seenAt: number;
+}
+
+/** True for the two reasons in which a kubelet says that no process is left. */
+export function isConfirmed(reason: DeathReason): boolean {
+  return reason === "Finished" || reason === "ContainersTerminated";
+}
+
+/** Everything known about the pods at one address. */
+export interface AddressView {
+  /** Pods that have not ended: running, pending with this address, or terminating. */
+  readonly live: readonly LivePod[];
+  /** Newest death first. */
+  readonly tombstones: readonly Tombstone[];
+}
+
+/** What an EndpointSlice says of an address: a second witness beside the pods. */
+export interface SliceWitness {
+  /** UID of the pod the endpoint refers to, or the empty string. */
+  readonly podUid: string;
+  readonly ready: boolean;
+}
+
+export interface NodeState {
+  readonly name: string;
+  readonly ready: boolean;
+  /** Local monotonic milliseconds of the last change of `ready` that we saw. */
+  readonly since: number;
+  readonly addresses: readonly string[];
+  readonly podCIDRs: readonly string[];
+  /** Taint node.kubernetes.io/out-of-service: an administrator vouches that nothing runs there any more. */
+  readonly outOfService: boolean;
+}
+
+/** The verdict's way to read the cluster. Every look-up is by index. */
+export interface ClusterReader {
+  freshness(now: number): ClusterFreshness;
+  /** By pod address. `port` matters only for addresses that belong to a node (host network, host ports). */
+  lookup(ip: string, port: number): AddressLookup;
+  /** By DNS name, the cluster domain and a trailing dot removed. Undefined when the name can not be a pod's. */
+  lookupHost(host: string): AddressView | undefined;
+  /**
+   * Earliest moment since which some pod without a known address may have been running: pods that are bound to a node
+   * but have no address yet. `Infinity` when there is none. A registration seen before it can not be theirs.
+   */
+  hiddenSince(now: number): number;
+  witnesses(ip: string): readonly SliceWitness[];
+  /** Undefined when no such Node object exists. */
+  node(name: string): NodeState | undefined;
+  /** True when the address is inside the pod network known from Nodes. */
+  inPodNetwork(ip: string): boolean;
+  /** Complete quorum lists of pods applied so far. */
+  readonly completeLists: number;
+}
+
+export type AddressLookup = AddressView & {
+  /** The address is a node's: only pods that declare this port on the node are listed. */
+  readonly nodeAddress: boolean;
+};
+
+export interface ClusterFreshness {
+  readonly fresh: boolean;
+  /** Why not. */
+  readonly problem: ViewProblem | undefined;
+  /** Local monotonic milliseconds: the pod view holds everything committed before this moment. */
+  readonly caughtUpTo: number;
+}
