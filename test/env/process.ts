@@ -1,0 +1,165 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { forgetPid, watchPid } from "./supervisor.ts";
+
+/** How a server is run. */
+export interface ProcessSpec {
+  /** Stands in messages. */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Standard output and error are appended here. */
+  readonly logFile: string;
+  /** Whether it serves; asked again and again until true. A rejection counts as false. */
+  readonly ready: () => Promise<boolean>;
+  /** How long `ready` may take, in milliseconds; default 60,000. */
+  readonly readyTimeout?: number;
+  /** How long it may take to end after SIGTERM before SIGKILL, in milliseconds; default 5,000; 0 = SIGKILL at once. */
+  readonly stopGrace?: number;
+}
+
+/** A server process under our control. It ends with the process that started it. */
+export interface ManagedProcess {
+  readonly name: string;
+  /** Of the present run, or of the last one. */
+  readonly pid: number;
+  readonly running: boolean;
+  /** Resolves when the present run has ended, with its exit code (null when a signal ended it). */
+  readonly exited: Promise<number | null>;
+  /** SIGSTOP: it keeps its connections and answers nothing. */
+  pause(): void;
+  /** SIGCONT. */
+  resume(): void;
+  /** Sends a signal (default SIGKILL) and waits for the end. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** SIGTERM, and SIGKILL when that takes too long; waits for the end. Does nothing when it has ended. */
+  stop(): Promise<void>;
+  /**
+   * Runs it again with the same arguments, data and ports, and waits until it serves.
+   * @throws Error with the end of its log when it ends or does not become ready
+   */
+  start(): Promise<void>;
+  /** The last `lines` lines it wrote; default 30. */
+  tail(lines?: number): string;
+  /** From now on it outlives this process. */
+  release(): void;
+}
+
+/**
+ * Starts a server and waits until it serves.
+ * @throws Error with the end of its log when it ends or does not become ready in time
+ */
+export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
+  const managed = new ServerProcess(spec);
+  await managed.start();
+  return managed;
+}
+
+class ServerProcess implements ManagedProcess {
+  readonly #spec: ProcessSpec;
+  #child: ChildProcess | undefined;
+  #exited: Promise<number | null> = Promise.resolve(null);
+
+  constructor(spec: ProcessSpec) {
+    this.#spec = spec;
+  }
+
+  get name(): string {
+    return this.#spec.name;
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.name} was never started`);
+    return pid;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  async start(): Promise<void> {
+    if (this.running) throw new Error(`${this.name} runs already (pid ${this.pid})`);
+    const log = openSync(this.#spec.logFile, "a");
+    // A process group of its own: Ctrl-C in a terminal reaches us, and we end our servers in order.
+    const child = spawn(this.#spec.command, this.#spec.args, {
+      detached: true,
+      stdio: ["ignore", log, log],
+      env: { ...process.env, ...this.#spec.env },
+      cwd: this.#spec.cwd,
+    });
+    closeSync(log);
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once("error", () => resolve(null));
+      child.once("exit", (code) => {
+        if (child.pid !== undefined) forgetPid(child.pid);
+        resolve(code);
+      });
+    });
+    if (child.pid === undefined) throw new Error(`${this.name}: cannot run ${this.#spec.command}`);
+    watchPid(child.pid);
+    await this.#becomeReady();
+    child.unref();
+  }
+
+  async #becomeReady(): Promise<void> {
+    const timeout = this.#spec.readyTimeout ?? 60_000;
+    const deadline = performance.now() + timeout;
+    while (this.running) {
+      if (await this.#spec.ready().catch(() => false)) return;
+      if (performance.now() > deadline) {
+        await this.kill();
+        throw new Error(`${this.name} did not become ready in ${timeout / 1000} s:\n${this.tail()}`);
+      }
+      await delay(25);
+    }
+    throw new Error(`${this.name} ended at its start:\n${this.tail()}`);
+  }
+
+  pause(): void {
+    process.kill(this.pid, "SIGSTOP");
+  }
+
+  resume(): void {
+    process.kill(this.pid, "SIGCONT");
+  }
+
+  async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    if (!this.running) return;
+    this.#child?.ref();
+    process.kill(this.pid, signal);
+    await this.#exited;
+  }
+
+  async stop(): Promise<void> {
+    if (!this.running) return;
+    const grace = this.#spec.stopGrace ?? 5_000;
+    if (grace === 0) return this.kill();
+    // A stopped process sees no SIGTERM.
+    this.resume();
+    const ended = this.kill("SIGTERM");
+    const giveUp = new AbortController();
+    const late = delay(grace, true, { signal: giveUp.signal }).catch(() => false);
+    if (await Promise.race([ended.then(() => false), late])) await this.kill();
+    giveUp.abort();
+    await ended;
+  }
+
+  tail(lines = 30): string {
+    if (!existsSync(this.#spec.logFile)) return "";
+    return readFileSync(this.#spec.logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
+  }
+
+  release(): void {
+    forgetPid(this.pid);
+  }
+}
