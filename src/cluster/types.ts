@@ -20,6 +20,11 @@ export interface PodRecord extends ObjectIdentity {
   /** Name of the node it is bound to, or the empty string. */
   readonly node: string;
   readonly hostNetwork: boolean;
+  /**
+   * `spec.terminationGracePeriodSeconds` in milliseconds. A kubelet lets the processes of a pod run this long after its
+   * object was removed by force.
+   */
+  readonly graceMs: number;
   /** `status.podIPs` in canonical text form (RFC 5952 for IPv6), IPv4-mapped addresses as IPv4. */
   readonly addresses: readonly string[];
   /** `status.hostIPs`, canonical. */
@@ -66,6 +71,12 @@ export interface Tombstone {
    * moment from which the pod was continuously seen with every container terminated; else when it was missed.
    */
   readonly seenAt: number;
+  /**
+   * Lower bound on when the API server committed that death, local monotonic milliseconds: what the view was caught
+   * up to just before it saw it (for `Finished` and `ContainersTerminated`, before the first state of `seenAt`).
+   * The event may have reached us long after; a process that started in between is younger than `endedAfter`.
+   */
+  readonly endedAfter: number;
 }
 
 /** True for the two reasons in which a kubelet says that no process is left. */
@@ -108,7 +119,8 @@ export interface ClusterReader {
   lookupHost(host: string): AddressView | undefined;
   /**
    * Earliest moment since which some pod without a known address may have been running: pods that are bound to a node
-   * but have no address yet. `Infinity` when there is none. A registration seen before it can not be theirs.
+   * but have no address yet. `Infinity` when there is none. A registration seen before it can not be theirs. It speaks
+   * of the pods in the view: whoever relies on it must also have seen the registration before `freshness.caughtUpTo`.
    */
   hiddenSince(now: number): number;
   witnesses(ip: string): readonly SliceWitness[];
@@ -116,6 +128,12 @@ export interface ClusterReader {
   node(name: string): NodeState | undefined;
   /** True when the address is inside the pod network known from Nodes. */
   inPodNetwork(ip: string): boolean;
+  /**
+   * Until when a process at this address could have run without a pod object: the last moment at which the node whose
+   * pod network holds the address, or any node where none does, was not Ready (and not out of service). `Infinity`
+   * while that is so, `-Infinity` when no node was ever seen so. A node first seen Ready counts until it was seen.
+   */
+  unreachableUntil(ip: string): number;
   /** Complete quorum lists of pods applied so far. */
   readonly completeLists: number;
 }
