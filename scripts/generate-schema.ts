@@ -62,7 +62,7 @@ interface CrdManifest {
  * @throws Error when a file holds something else, or more than one version
  */
 export function readCrds(folder: string): Crd[] {
-  const files = readdirSync(folder).filter((name) => name.startsWith("hygeia.dev_") && name.endsWith(".yaml"));
+  const files = readdirSync(folder).filter((name) => name.endsWith(".yaml") && name !== "kustomization.yaml");
   const crds = files.map((name) => {
     const manifest = parse(readFileSync(join(folder, name), "utf8")) as CrdManifest;
     const [version, ...others] = manifest.spec.versions;

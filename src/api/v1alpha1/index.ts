@@ -8,6 +8,7 @@ import type {
 } from "./generated/types.ts";
 
 export type * from "./generated/types.ts";
+export type { PolicyConditionReason, RegistryConditionReason } from "./conditions.ts";
 export { parseDuration } from "./duration.ts";
 export { parseRegistrationPolicy, parseRegistry, type FieldProblem, type Parsed } from "./parse.ts";
 

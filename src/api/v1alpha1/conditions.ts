@@ -1,0 +1,129 @@
+/**
+ * The conditions of the kinds and the reasons they can have, each with a sentence. docs/reference.md is generated from
+ * this, and the compiler refuses a reason that is not here.
+ */
+
+/** What one condition says, and what its reasons mean. Key of `reasons`: the reason as scripts see it. */
+interface ConditionDoc {
+  readonly meaning: string;
+  readonly reasons: Readonly<Record<string, { readonly status: "True" | "False" | "Unknown"; readonly says: string }>>;
+}
+
+export const REGISTRY_CONDITIONS = {
+  Reachable: {
+    meaning: "The registry answers in time and lets the operator in.",
+    reasons: {
+      Answering: { status: "True", says: "The last request was answered." },
+      Connecting: { status: "Unknown", says: "No request has ended yet." },
+      Unreachable: { status: "False", says: "No endpoint accepts a connection." },
+      TimedOut: { status: "False", says: "Requests are not answered within spec.requestTimeout." },
+      Unauthenticated: { status: "False", says: "The registry refuses the user name or password." },
+      Forbidden: { status: "False", says: "The user may not read (or, in mode Enforce, write) the prefixes." },
+      TLSFailed: { status: "False", says: "No TLS connection could be made; TLSHealthy says why." },
+      SecretNotFound: { status: "False", says: "A Secret or a key in it that the spec names does not exist." },
+      SecretInvalid: { status: "False", says: "A Secret holds something that can not be used." },
+      NotUnderstood: { status: "False", says: "What answers is not the registry the spec describes." },
+      InvalidSpec: { status: "False", says: "The spec does not fit the schema of this operator version." },
+    },
+  },
+  Synced: {
+    meaning: "The registry's content is known completely and is current.",
+    reasons: {
+      Current: { status: "True", says: "A canary of ours was read back through the watch a moment ago." },
+      Listing: { status: "Unknown", says: "The first complete read has not arrived yet." },
+      Stale: { status: "False", says: "The canary has not come back in time: the view may be old." },
+      WentBack: {
+        status: "False",
+        says: "The registry's revision went backwards (wiped or restored); it is read anew.",
+      },
+      DataReplaced: { status: "False", says: "The registry's identity changed; it is read anew." },
+      Disconnected: { status: "False", says: "The registry is not reachable; the last view is kept." },
+    },
+  },
+  TLSHealthy: {
+    meaning: "Certificates are valid and not about to expire.",
+    reasons: {
+      Valid: { status: "True", says: "All certificates in use are valid for longer than the warning time." },
+      NotUsed: { status: "True", says: "The endpoints are plain http." },
+      NotChecked: { status: "Unknown", says: "No TLS connection has been tried yet." },
+      ExpiresSoon: { status: "False", says: "A certificate expires soon; status.certificateExpiry says when." },
+      Expired: { status: "False", says: "A certificate has expired." },
+      NotTrusted: { status: "False", says: "The registry's certificate is not signed by a trusted authority." },
+      WrongName: { status: "False", says: "The registry's certificate is for another name." },
+      ClientRejected: { status: "False", says: "The registry refuses our client certificate." },
+      HandshakeFailed: { status: "False", says: "The TLS handshake failed for another cause." },
+    },
+  },
+  Ready: {
+    meaning: "Verdicts can rest on this registry: it is reachable, synced and in mode Normal.",
+    reasons: {
+      Ready: { status: "True", says: "Everything needed holds." },
+      Starting: { status: "Unknown", says: "The operator has just begun with this registry." },
+      NotReachable: { status: "False", says: "Condition Reachable does not hold." },
+      NotSynced: { status: "False", says: "Condition Synced does not hold." },
+      Fallback: { status: "False", says: "The breaker is open: the registry is too slow or does not answer." },
+      InvalidSpec: { status: "False", says: "The spec does not fit the schema of this operator version." },
+    },
+  },
+} as const satisfies Record<string, ConditionDoc>;
+
+export const POLICY_CONDITIONS = {
+  Accepted: {
+    meaning: "The policy can be understood, and what it names exists.",
+    reasons: {
+      Accepted: { status: "True", says: "The policy is in force." },
+      InvalidSpec: { status: "False", says: "A field does not fit the schema of this operator version." },
+      InvalidSelector: { status: "False", says: "A selector under spec.match can not be understood." },
+      RegistryNotFound: { status: "False", says: "spec.registration.registries names a Registry that does not exist." },
+    },
+  },
+  Ready: {
+    meaning: "The policy is accepted, and its primary registries and the cluster are known completely.",
+    reasons: {
+      Ready: { status: "True", says: "Everything needed holds." },
+      Starting: { status: "Unknown", says: "The operator has just begun with this policy." },
+      Paused: { status: "False", says: "spec.mode is Paused." },
+      NotAccepted: { status: "False", says: "Condition Accepted does not hold." },
+      RegistryNotReady: { status: "False", says: "A registry with role Primary is not ready." },
+      ClusterViewNotFresh: { status: "False", says: "The view of pods is not fresh, so every verdict is Unknown." },
+      Superseded: { status: "False", says: "Other policies are in charge of all pods it matches." },
+    },
+  },
+  EvictionBlocked: {
+    meaning: "A zombie is left in place; the reason says by what.",
+    reasons: {
+      NotBlocked: { status: "False", says: "Nothing holds evictions back." },
+      Audit: { status: "True", says: "spec.mode is Audit: zombies are reported only." },
+      Paused: { status: "True", says: "spec.mode is Paused." },
+      ReportOnly: { status: "True", says: "spec.registration.zombies.action is Report." },
+      NotEvictable: { status: "True", says: "The registry can not do what the action asks." },
+      MinInstances: { status: "True", says: "minInstances of a service would be undercut." },
+      Budget: { status: "True", says: "evictionsPerSecond and burst are used up for the moment." },
+      UnexplainedBudget: { status: "True", says: "unexplainedPercentPerMinute is used up for the moment." },
+      SelfPreservation: {
+        status: "True",
+        says: "Too much looks dead at once without a witness; released when that is over.",
+      },
+      RemovalNotPossible: { status: "True", says: "A delete would have no effect on these entries." },
+      Deleting: { status: "True", says: "The policy or the registry is being deleted." },
+      ViewNotFresh: { status: "True", says: "The cluster or a registry is not known completely now." },
+    },
+  },
+  Superseded: {
+    meaning: "Other policies with a higher priority are in charge of pods that this one matches.",
+    reasons: {
+      NotSuperseded: { status: "False", says: "It is in charge of all pods it matches." },
+      PartlySuperseded: { status: "True", says: "Other policies are in charge of some of the pods it matches." },
+      WhollySuperseded: { status: "True", says: "Other policies are in charge of all pods it matches." },
+    },
+  },
+} as const satisfies Record<string, ConditionDoc>;
+
+type Conditions<T extends Record<string, ConditionDoc>> = {
+  [Type in keyof T]: { readonly type: Type; readonly reason: keyof T[Type]["reasons"] };
+}[keyof T];
+
+/** A condition type of Registry with a reason it can have. */
+export type RegistryConditionReason = Conditions<typeof REGISTRY_CONDITIONS>;
+/** A condition type of RegistrationPolicy with a reason it can have. */
+export type PolicyConditionReason = Conditions<typeof POLICY_CONDITIONS>;
