@@ -1,28 +1,110 @@
+/** What there is to run, in which version, and where it is found. */
 import { accessSync, constants } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
-/** Where built components are kept: `<component>-<version>/<program>`. */
+/** A component whose programs are built from a Go module that lies in `components/<name>/`. */
+export interface GoComponent {
+  readonly name: string;
+  readonly version: string;
+  /** Package of each program; the last segment of a package's path that is no version names what `go build` makes. */
+  readonly programs: Readonly<Record<string, string>>;
+  /** Linker variables to set. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+export const KUBERNETES_VERSION = "1.36.3";
+
+/** Minor version of the control plane: what a kubectl of another origin may be one off from. */
+export const KUBERNETES_MINOR = 36;
+
+/** Without its version set, kubectl cannot parse the server's and refuses to compare them. */
+const kubernetesVariables = {
+  "k8s.io/component-base/version.gitVersion": `v${KUBERNETES_VERSION}`,
+  "k8s.io/component-base/version.gitMajor": "1",
+  "k8s.io/component-base/version.gitMinor": String(KUBERNETES_MINOR),
+};
+
+const GO_COMPONENTS = [
+  {
+    name: "kubernetes",
+    version: KUBERNETES_VERSION,
+    programs: {
+      "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+      "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+      "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+      kubectl: "k8s.io/kubernetes/cmd/kubectl",
+    },
+    variables: kubernetesVariables,
+  },
+  {
+    name: "etcd",
+    version: "3.6.8",
+    programs: {
+      etcd: "go.etcd.io/etcd/server/v3",
+      etcdctl: "go.etcd.io/etcd/etcdctl/v3",
+      etcdutl: "go.etcd.io/etcd/etcdutl/v3",
+    },
+    variables: {},
+  },
+  { name: "consul", version: "1.19.2", programs: { consul: "github.com/hashicorp/consul" }, variables: {} },
+  { name: "kwok", version: "0.8.0", programs: { kwok: "sigs.k8s.io/kwok/cmd/kwok" }, variables: {} },
+] as const satisfies readonly GoComponent[];
+
+type KeysOf<T> = T extends unknown ? keyof T : never;
+
+/** A program that can be found or built. */
+export type Program = KeysOf<(typeof GO_COMPONENTS)[number]["programs"]>;
+
+/** The component that holds a program. */
+export function componentOf(program: Program): GoComponent {
+  const found = (GO_COMPONENTS as readonly GoComponent[]).find((component) => program in component.programs);
+  if (found === undefined) throw new Error(`no component holds ${program}`);
+  return found;
+}
+
+export const NACOS_VERSION = "3.1.0";
+
+/** Where everything built is kept. */
 export function cacheDirectory(): string {
   return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "hygeia");
 }
 
-const COMPONENTS = {
-  kubernetes: { version: "1.36.3", programs: ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"] },
-  etcd: { version: "3.6.8", programs: ["etcd", "etcdctl", "etcdutl"] },
-  consul: { version: "1.19.2", programs: ["consul"] },
-  kwok: { version: "0.8.0", programs: ["kwok"] },
-} as const;
+/** The kept programs of one component. */
+export function cachedComponent(name: string, version: string): string {
+  return join(cacheDirectory(), `${name}-${version}`);
+}
 
-type Program = (typeof COMPONENTS)[keyof typeof COMPONENTS]["programs"][number];
+/**
+ * A program in a directory that the user named: HYGEIA_COMPONENTS for all, KUBEBUILDER_ASSETS for those that envtest
+ * ships (kube-apiserver, etcd, kubectl).
+ */
+export function givenProgram(program: Program): string | undefined {
+  const directories = [process.env["HYGEIA_COMPONENTS"], process.env["KUBEBUILDER_ASSETS"]];
+  return executableIn(directories, program);
+}
 
-/** The path of a component's program. */
-export async function findProgram(program: Program): Promise<string> {
-  for (const [name, component] of Object.entries(COMPONENTS)) {
-    if (!(component.programs as readonly string[]).includes(program)) continue;
-    const path = join(cacheDirectory(), `${name}-${component.version}`, program);
-    accessSync(path, constants.X_OK);
-    return Promise.resolve(path);
-  }
-  throw new Error(`no component holds ${program}`);
+/** A program on PATH. */
+export function programOnPath(program: string): string | undefined {
+  return executableIn((process.env["PATH"] ?? "").split(delimiter), program);
+}
+
+/** A program built earlier. */
+export function cachedProgram(program: Program): string | undefined {
+  const { name, version } = componentOf(program);
+  return executableIn([cachedComponent(name, version)], program);
+}
+
+function executableIn(directories: readonly (string | undefined)[], program: string): string | undefined {
+  return directories
+    .filter((directory) => directory !== undefined && directory !== "")
+    .map((directory) => join(directory ?? "", program))
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }

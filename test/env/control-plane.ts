@@ -1,20 +1,35 @@
-import { generateKeyPairSync, randomUUID } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { Agent, request } from "undici";
-import { stringify } from "yaml";
 
-import { findProgram } from "./components.ts";
-import { startEtcd } from "./etcd.ts";
-import { releasePorts, reservePorts } from "./ports.ts";
-import { type ManagedProcess, startProcess } from "./process.ts";
-import { makeTemporaryDirectory, removeTemporaryDirectory } from "./supervisor.ts";
+import { type Apiserver, startApiserver, writeControlPlaneFiles } from "./apiserver.ts";
+import type { Log } from "./build.ts";
+import type { Program } from "./components.ts";
+import { type EtcdServer, startEtcd } from "./etcd.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import { startKwok } from "./kwok.ts";
+import type { ManagedProcess } from "./process.ts";
+import { findKubectl, findPrograms } from "./programs.ts";
+import { inScope, type Scope } from "./scope.ts";
 
 export interface ControlPlaneOptions {
+  /** Starts kube-controller-manager: ServiceAccounts, owner references, PodGC, node lifecycle. Default false. */
   readonly controllerManager?: boolean;
+  /** Starts kube-scheduler. Default false. */
   readonly scheduler?: boolean;
-  readonly log?: (line: string) => void;
+  /** Starts kwok, which plays the kubelet of every node. Default false. */
+  readonly kwok?: boolean;
+  /** How many nodes kwok plays; default 0. */
+  readonly nodes?: number;
+  /** How many servers the control plane's own etcd has; default 1. */
+  readonly etcdMembers?: 1 | 3;
+  /** Further flags; a flag given twice counts as given last. */
+  readonly apiserverFlags?: readonly string[];
+  readonly controllerManagerFlags?: readonly string[];
+  /** Takes the progress of a build; default standard error. */
+  readonly log?: Log;
+  /** What the control plane is stopped with too. */
+  readonly scope?: Scope;
 }
 
 /** A running Kubernetes control plane. */
@@ -22,150 +37,110 @@ export interface ControlPlane {
   /** Path of a kubeconfig with cluster-admin rights. */
   readonly kubeconfig: string;
   readonly url: string;
+  /** Path of the PEM file with the authority of the apiserver's certificate. */
   readonly caFile: string;
   /** Bearer token with cluster-admin rights. */
   readonly token: string;
   /** Path of a kubectl program within the version skew. */
   readonly kubectl: string;
-  /** Client URL of the control plane's own etcd. */
+  /** Client URL of the first member of the control plane's own etcd. */
   readonly etcdUrl: string;
   readonly apiserver: ManagedProcess;
+  /** The first member of the control plane's own etcd. */
   readonly etcd: ManagedProcess;
+  /** All of the control plane's own etcd. */
+  readonly etcdServer: EtcdServer;
+  /**
+   * Starts a further apiserver, with the same certificate and tokens; it is stopped with the control plane.
+   * @param etcdEndpoints what it stores in; default the control plane's own etcd
+   */
+  startApiserver(options?: {
+    readonly etcdEndpoints?: readonly string[];
+    readonly flags?: readonly string[];
+  }): Promise<Apiserver>;
   /** Ends everything and removes the data. */
   stop(): Promise<void>;
 }
 
 /** Starts etcd and a kube-apiserver on it, on free ports of 127.0.0.1, and what else the options ask for. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const directory = makeTemporaryDirectory("kubernetes");
-  const file = (name: string): string => join(directory, name);
-  const etcd = await startEtcd();
-  const etcdUrl = etcd.endpoints[0] ?? "";
-  const etcdMember = etcd.members[0];
-  if (etcdMember === undefined) throw new Error("startEtcd promised one member");
-  const ports = await reservePorts(3);
-  const [apiPort = 0, managerPort = 0, schedulerPort = 0] = ports;
+  const wanted: Program[] = ["etcd", "etcdctl", "kube-apiserver"];
+  if (options.controllerManager === true) wanted.push("kube-controller-manager");
+  if (options.scheduler === true) wanted.push("kube-scheduler");
+  if (options.kwok === true) wanted.push("kwok");
+  const programs = await findPrograms(wanted, options.log);
+  const kubectl = await findKubectl(options.log);
 
-  const key = generateKeyPairSync("rsa", {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: "spki", format: "pem" },
-    privateKeyEncoding: { type: "pkcs1", format: "pem" },
-  });
-  writeFileSync(file("sa.key"), key.privateKey, { mode: 0o600 });
-  writeFileSync(file("sa.pub"), key.publicKey);
-  const token = randomUUID();
-  writeFileSync(file("tokens.csv"), `${token},admin,admin,"system:masters"\n`, { mode: 0o600 });
+  return inScope(options.scope, async (scope) => {
+    const files = writeControlPlaneFiles(scope.directory("kubernetes"));
+    const etcd = await startEtcd({ members: options.etcdMembers ?? 1, scope });
+    const [etcdMember] = etcd.members;
+    const [etcdUrl] = etcd.endpoints;
+    if (etcdMember === undefined || etcdUrl === undefined) throw new Error("startEtcd promised a member");
 
-  const url = `https://127.0.0.1:${apiPort}`;
-  const caFile = file("certificates/apiserver.crt");
-  const apiserver = await startProcess({
-    name: "kube-apiserver",
-    command: await findProgram("kube-apiserver"),
-    args: [
-      `--etcd-servers=${etcdUrl}`,
-      `--cert-dir=${file("certificates")}`,
-      "--bind-address=127.0.0.1",
-      `--secure-port=${apiPort}`,
-      `--service-account-key-file=${file("sa.pub")}`,
-      `--service-account-signing-key-file=${file("sa.key")}`,
-      "--service-account-issuer=https://kubernetes.default.svc",
-      "--service-cluster-ip-range=10.255.0.0/16",
-      "--authorization-mode=RBAC",
-      `--token-auth-file=${file("tokens.csv")}`,
-    ],
-    logFile: file("kube-apiserver.log"),
-    ready: async () => {
-      if (!existsSync(caFile)) return false;
-      const dispatcher = new Agent({ connect: { ca: readFileSync(caFile) } });
-      try {
-        const response = await request(`${url}/readyz`, { dispatcher, headers: { authorization: `Bearer ${token}` } });
-        await response.body.dump();
-        return response.statusCode === 200;
-      } finally {
-        await dispatcher.destroy();
-      }
-    },
-    stopGrace: 0,
-  });
+    const start = (name: string, etcdEndpoints: readonly string[], flags: readonly string[]): Promise<Apiserver> =>
+      startApiserver(scope, { program: programs["kube-apiserver"], name, files, etcdEndpoints, flags });
+    const { url, process: apiserver } = await start("kube-apiserver", etcd.endpoints, options.apiserverFlags ?? []);
+    const access = { url, caFile: files.caFile, token: files.adminToken };
+    const kubeconfig = writeKubeconfig(join(files.directory, "kubeconfig"), access);
 
-  writeFileSync(
-    file("kubeconfig"),
-    stringify({
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [{ name: "test", cluster: { server: url, "certificate-authority": caFile } }],
-      users: [{ name: "admin", user: { token } }],
-      contexts: [{ name: "test", context: { cluster: "test", user: "admin" } }],
-      "current-context": "test",
-    }),
-    { mode: 0o600 },
-  );
-
-  const others: ManagedProcess[] = [];
-  const healthy = (port: number) => async (): Promise<boolean> => {
-    const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
-    try {
-      const response = await request(`https://127.0.0.1:${port}/healthz`, { dispatcher });
-      await response.body.dump();
-      return response.statusCode === 200;
-    } finally {
-      await dispatcher.destroy();
-    }
-  };
-  if (options.controllerManager === true) {
-    others.push(
-      await startProcess({
-        name: "kube-controller-manager",
-        command: await findProgram("kube-controller-manager"),
+    const controller = async (name: "kube-controller-manager" | "kube-scheduler", flags: readonly string[]) => {
+      const [port = 0] = await scope.ports(1);
+      return scope.start({
+        name,
+        command: programs[name],
         args: [
-          `--kubeconfig=${file("kubeconfig")}`,
-          `--service-account-private-key-file=${file("sa.key")}`,
-          `--root-ca-file=${caFile}`,
+          `--kubeconfig=${kubeconfig}`,
           "--leader-elect=false",
           "--bind-address=127.0.0.1",
-          `--secure-port=${managerPort}`,
-          `--cert-dir=${file("certificates-manager")}`,
+          `--secure-port=${port}`,
+          `--cert-dir=${join(files.directory, name)}`,
+          // The defaults create 25 objects a second; a test does not wait for that.
           "--kube-api-qps=500",
           "--kube-api-burst=1000",
+          ...flags,
         ],
-        logFile: file("kube-controller-manager.log"),
-        ready: healthy(managerPort),
-      }),
-    );
-  }
-  if (options.scheduler === true) {
-    others.push(
-      await startProcess({
-        name: "kube-scheduler",
-        command: await findProgram("kube-scheduler"),
-        args: [
-          `--kubeconfig=${file("kubeconfig")}`,
-          "--leader-elect=false",
-          "--bind-address=127.0.0.1",
-          `--secure-port=${schedulerPort}`,
-          `--cert-dir=${file("certificates-scheduler")}`,
-        ],
-        logFile: file("kube-scheduler.log"),
-        ready: healthy(schedulerPort),
-      }),
-    );
-  }
+        logFile: join(files.directory, `${name}.log`),
+        ready: () => isHealthy(`https://127.0.0.1:${port}/healthz`),
+      });
+    };
+    await Promise.all([
+      options.controllerManager === true &&
+        controller("kube-controller-manager", [
+          `--service-account-private-key-file=${files.serviceAccountKeyFile}`,
+          `--root-ca-file=${files.caFile}`,
+          ...(options.controllerManagerFlags ?? []),
+        ]),
+      options.scheduler === true && controller("kube-scheduler", []),
+      options.kwok === true && startKwok(scope, { program: programs.kwok, kubeconfig, access, nodes: options.nodes ?? 0 }),
+    ]);
 
-  return {
-    kubeconfig: file("kubeconfig"),
-    url,
-    caFile,
-    token,
-    kubectl: "kubectl",
-    etcdUrl,
-    apiserver,
-    etcd: etcdMember,
-    stop: async () => {
-      await Promise.all(others.map((process) => process.stop()));
-      await apiserver.stop();
-      await etcd.stop();
-      releasePorts(ports);
-      removeTemporaryDirectory(directory);
-    },
-  };
+    let apiservers = 1;
+    return {
+      kubeconfig,
+      url,
+      caFile: files.caFile,
+      token: files.adminToken,
+      kubectl,
+      etcdUrl,
+      apiserver,
+      etcd: etcdMember,
+      etcdServer: etcd,
+      startApiserver: ({ etcdEndpoints = etcd.endpoints, flags = [] } = {}) =>
+        start(`kube-apiserver-${++apiservers}`, etcdEndpoints, flags),
+      stop: () => scope.stop(),
+    };
+  });
+}
+
+/** The certificate is self-signed, and nothing secret is sent. */
+async function isHealthy(url: string): Promise<boolean> {
+  const dispatcher = new Agent({ connect: { rejectUnauthorized: false } });
+  try {
+    const response = await request(url, { dispatcher });
+    await response.body.dump();
+    return response.statusCode === 200;
+  } finally {
+    await dispatcher.destroy();
+  }
 }

@@ -1,9 +1,8 @@
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
-import { isAlive } from "./pid.ts";
+import { tryLock, unlock } from "./lock.ts";
 
 /**
  * Below the ephemeral ranges of Linux (32768 up) and macOS (49152 up), so that no outgoing connection takes a port
@@ -43,7 +42,7 @@ export async function reservePort(offsets: readonly number[] = []): Promise<numb
 
 /** Gives reserved ports back. */
 export function releasePorts(ports: readonly number[]): void {
-  for (const port of ports) rmSync(lockFile(port), { force: true });
+  for (const port of ports) unlock(lockFile(port));
 }
 
 function lockFile(port: number): string {
@@ -53,36 +52,13 @@ function lockFile(port: number): string {
 async function reserveGroup(ports: readonly number[]): Promise<boolean> {
   const taken: number[] = [];
   for (const port of ports) {
-    if (!lock(port)) break;
+    if (!tryLock(lockFile(port))) break;
     taken.push(port);
     if (!(await canListen(port))) break;
     if (taken.length === ports.length) return true;
   }
   releasePorts(taken);
   return false;
-}
-
-function lock(port: number): boolean {
-  mkdirSync(lockDirectory, { recursive: true });
-  try {
-    const file = openSync(lockFile(port), "wx");
-    writeSync(file, String(process.pid));
-    closeSync(file);
-    return true;
-  } catch {
-    forgetDeadOwner(port);
-    return false;
-  }
-}
-
-/** The freed port is not taken on the spot: another process may be freeing it at this moment too. */
-function forgetDeadOwner(port: number): void {
-  try {
-    const owner = Number(readFileSync(lockFile(port), "utf8"));
-    if (owner > 0 && !isAlive(owner)) releasePorts([port]);
-  } catch {
-    // Released in between.
-  }
 }
 
 function canListen(port: number): Promise<boolean> {

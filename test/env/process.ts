@@ -45,18 +45,11 @@ export interface ManagedProcess {
   start(): Promise<void>;
   /** The last `lines` lines it wrote; default 30. */
   tail(lines?: number): string;
-  /** From now on it outlives this process. */
-  release(): void;
 }
 
-/**
- * Starts a server and waits until it serves.
- * @throws Error with the end of its log when it ends or does not become ready in time
- */
-export async function startProcess(spec: ProcessSpec): Promise<ManagedProcess> {
-  const managed = new ServerProcess(spec);
-  await managed.start();
-  return managed;
+/** A server that has not been started yet. */
+export function prepareProcess(spec: ProcessSpec): ManagedProcess {
+  return new ServerProcess(spec);
 }
 
 class ServerProcess implements ManagedProcess {
@@ -157,9 +150,5 @@ class ServerProcess implements ManagedProcess {
   tail(lines = 30): string {
     if (!existsSync(this.#spec.logFile)) return "";
     return readFileSync(this.#spec.logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
-  }
-
-  release(): void {
-    forgetPid(this.pid);
   }
 }
