@@ -30,7 +30,7 @@ export interface LogOptions {
  */
 export function createLogger(options: LogOptions = {}): Logger {
   const destination = options.destination ?? pino.destination({ fd: 1, sync: true });
-  const root = pino<never>(
+  const root = pino(
     {
       level: options.level ?? "info",
       base: options.fields === undefined ? null : writableFields(options.fields),
@@ -43,10 +43,10 @@ export function createLogger(options: LogOptions = {}): Logger {
     destination,
   );
   // A child's fields bypass the formatters above. Children inherit this method from their parent.
-  const prototype = Object.getPrototypeOf(root) as PinoLogger;
+  const prototype = Object.getPrototypeOf(root) as Pick<PinoLogger, "child">;
   return Object.assign(root, {
-    child(this: PinoLogger, fields: Record<string, unknown>): PinoLogger {
+    child(this: PinoLogger, fields: Record<string, unknown>): Logger {
       return prototype.child.call(this, writableFields(fields));
     },
-  });
+  }) satisfies Logger;
 }

@@ -6,10 +6,14 @@ interface Pending {
   readonly run: () => void;
 }
 
-/** A clock that stands still until a test moves it. Due timers run in order of time, then of creation. */
+/**
+ * A clock that stands still until a test moves it. Due timers run in order of time, then of creation. Before and after
+ * each timer everything that was waiting for a promise gets its turn, however long its chain.
+ */
 export class ManualClock implements Clock {
   #now: number;
   #order = 0;
+  #wallOffset = 0;
   readonly #pending = new Set<Pending>();
 
   constructor(start = 1_000_000) {
@@ -21,7 +25,7 @@ export class ManualClock implements Clock {
   }
 
   wall(): Date {
-    return new Date(Date.UTC(2026, 0, 1) + this.#now);
+    return new Date(Date.UTC(2026, 0, 1) + this.#now + this.#wallOffset);
   }
 
   setTimer(run: () => void, delayMs: number): Timer {
@@ -45,27 +49,46 @@ export class ManualClock implements Clock {
     });
   }
 
-  /** Moves time forward, running what falls due on the way; microtasks settle between timers. */
+  /** Moves time forward, running what falls due on the way. 0 only lets everything settle. */
   async advance(byMs: number): Promise<void> {
     const end = this.#now + byMs;
-    for (;;) {
-      let next: Pending | undefined;
-      for (const p of this.#pending) {
-        if (p.at <= end && (next === undefined || p.at < next.at || (p.at === next.at && p.order < next.order)))
-          next = p;
-      }
-      if (next === undefined) break;
+    await settle();
+    for (let next = this.#firstDue(end); next !== undefined; next = this.#firstDue(end)) {
       this.#pending.delete(next);
       this.#now = Math.max(this.#now, next.at);
       next.run();
-      for (let i = 0; i < 20; i++) await Promise.resolve();
+      await settle();
     }
     this.#now = end;
-    for (let i = 0; i < 20; i++) await Promise.resolve();
+  }
+
+  /** Time passes and no timer runs, as for a process that is stopped (SIGSTOP, a VM pause): run them with advance(0). */
+  leap(byMs: number): void {
+    this.#now += byMs;
+  }
+
+  /** Somebody sets the wall clock; monotonic time goes on as before. */
+  stepWall(byMs: number): void {
+    this.#wallOffset += byMs;
   }
 
   /** How many timers wait. */
   get pending(): number {
     return this.#pending.size;
   }
+
+  #firstDue(end: number): Pending | undefined {
+    let first: Pending | undefined;
+    for (const pending of this.#pending) {
+      if (pending.at > end) continue;
+      if (first === undefined || pending.at < first.at || (pending.at === first.at && pending.order < first.order))
+        first = pending;
+    }
+    return first;
+  }
+}
+
+/** Resolves when no promise is left that could go on without time or I/O. */
+async function settle(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
 }
