@@ -1,0 +1,285 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
+
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+import { type Cluster, eventually, ROOT, startCluster } from "./crds-cluster.ts";
+
+const OPERATOR = "system:serviceaccount:hygeia-system:hygeia-controller-manager";
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly rules?: readonly Rule[];
+  readonly spec?: unknown;
+}
+
+let cluster: Cluster;
+
+beforeAll(async () => {
+  // With its controllers: they fill the aggregated roles.
+  cluster = await startCluster({ controllerManager: true });
+});
+
+afterAll(async () => {
+  await cluster.stop();
+});
+
+async function build(folder: string): Promise<Manifest[]> {
+  const { code, stdout, stderr } = await cluster.kubectl("kustomize", folder);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return parseAllDocuments(stdout).map((document) => document.toJS() as Manifest);
+}
+
+/** Rows of a Markdown page's tables, cells trimmed and without backticks. */
+function tableRows(page: string): string[][] {
+  const lines = readFileSync(join(ROOT, page), "utf8").split("\n");
+  return lines
+    .filter((line) => line.startsWith("|"))
+    .map((line) => line.slice(1, -1).split("|"))
+    .map((cells) => cells.map((cell) => cell.trim().replaceAll("`", "")));
+}
+
+describe("kubectl apply -k config/default", () => {
+  test("installs everything at once on a cluster that has nothing of it, without a warning", async () => {
+    const { code, stdout, stderr } = await cluster.kubectl("apply", "-k", "config/default");
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    expect(stdout).toContain("deployment.apps/hygeia-controller-manager created");
+  });
+
+  test("the API server serves the three kinds", async () => {
+    const names = ["registries", "registrationpolicies", "registrationreports"].map((plural) => `${plural}.hygeia.dev`);
+    const waited = await cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", ...names);
+    expect(waited).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("a second time it changes nothing", async () => {
+    const again = await cluster.kubectl("apply", "-k", "config/default", "--dry-run=server");
+    expect(again).toMatchObject({ code: 0, stderr: "" });
+    expect(await cluster.kubectl("diff", "-k", "config/default")).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+
+  test("its pods are admitted by the restricted standard of their namespace", async () => {
+    const listed = await eventually(
+      () => cluster.kubectl("get", "pods", "-n", "hygeia-system", "-o", "name"),
+      ({ stdout }) => stdout.trim().split("\n").length === 2,
+    );
+    expect(listed.code).toBe(0);
+    const run = ["run", "root", "--image=hygeia", "-n", "hygeia-system", "--dry-run=server"];
+    const refused = await cluster.kubectl(...run);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('violates PodSecurity "restricted');
+  });
+
+  test("the samples apply", async () => {
+    const { code, stdout, stderr } = await cluster.kubectl("apply", "-k", "config/samples", "--dry-run=server");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const kinds = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split("/")[0]);
+    expect(kinds.toSorted()).toEqual([
+      "registrationpolicy.hygeia.dev",
+      "registrationpolicy.hygeia.dev",
+      "registry.hygeia.dev",
+    ]);
+  });
+});
+
+describe("what the operator may do", () => {
+  interface Access {
+    readonly verb: string;
+    readonly resource: string;
+    readonly group?: string;
+    readonly subresource?: string;
+    readonly namespace?: string;
+    readonly name?: string;
+  }
+
+  async function may(access: Access, user = OPERATOR, groups: readonly string[] = []): Promise<boolean> {
+    const answer = await cluster.call("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+      apiVersion: "authorization.k8s.io/v1",
+      kind: "SubjectAccessReview",
+      spec: { user, groups, resourceAttributes: access },
+    });
+    return answer.body.status?.["allowed"] === true;
+  }
+
+  const own = { namespace: "hygeia-system" };
+  const hygeia = { group: "hygeia.dev" };
+  const lease = { group: "coordination.k8s.io", resource: "leases" };
+  const allowed: Record<string, Access> = {
+    "see every pod": { verb: "watch", resource: "pods" },
+    "know the cluster's identity": { verb: "get", resource: "namespaces", name: "kube-system" },
+    "read its policies": { verb: "list", resource: "registrationpolicies", ...hygeia },
+    "write a policy's status": { verb: "patch", resource: "registrationpolicies", subresource: "status", ...hygeia },
+    "make a report": { verb: "create", resource: "registrationreports", ...hygeia },
+    "write an Event about any pod": { verb: "create", resource: "events", group: "events.k8s.io", namespace: "shop" },
+    "make its Lease": { verb: "create", ...lease, ...own },
+    "renew its Lease": { verb: "update", ...lease, ...own, name: "hygeia-controller-manager" },
+    "read a Secret that a Registry names": { verb: "get", resource: "secrets", ...own, name: "etcd-client" },
+  };
+  test.each(Object.entries(allowed))("it may %s", async (_, access) => {
+    expect(await may(access)).toBe(true);
+  });
+
+  const forbidden: Record<string, Access> = {
+    "delete a pod": { verb: "delete", resource: "pods", namespace: "shop" },
+    "change a pod": { verb: "patch", resource: "pods", namespace: "shop" },
+    "change a pod's status": { verb: "patch", resource: "pods", subresource: "status", namespace: "shop" },
+    "evict a pod": { verb: "create", resource: "pods", subresource: "eviction", namespace: "shop" },
+    "run a command in a pod": { verb: "create", resource: "pods", subresource: "exec", namespace: "shop" },
+    "change a node": { verb: "patch", resource: "nodes" },
+    "delete a namespace": { verb: "delete", resource: "namespaces" },
+    "list Secrets, even its own": { verb: "list", resource: "secrets", ...own },
+    "watch Secrets, even its own": { verb: "watch", resource: "secrets", ...own },
+    "read a Secret elsewhere": { verb: "get", resource: "secrets", namespace: "kube-system", name: "x" },
+    "change a Secret": { verb: "update", resource: "secrets", ...own, name: "etcd-client" },
+    "renew another Lease": { verb: "update", ...lease, ...own, name: "another" },
+    "renew a Lease elsewhere": {
+      verb: "update",
+      ...lease,
+      namespace: "kube-system",
+      name: "hygeia-controller-manager",
+    },
+    "delete its Lease": { verb: "delete", ...lease, ...own, name: "hygeia-controller-manager" },
+    "change a policy's spec": { verb: "patch", resource: "registrationpolicies", ...hygeia },
+    "delete a policy": { verb: "delete", resource: "registrationpolicies", ...hygeia },
+    "change a registry's spec": { verb: "update", resource: "registries", ...hygeia },
+    "give itself more": { verb: "update", resource: "clusterroles", group: "rbac.authorization.k8s.io" },
+    "act as somebody else": { verb: "impersonate", resource: "users" },
+  };
+  test.each(Object.entries(forbidden))("it may not %s", async (_, access) => {
+    expect(await may(access)).toBe(false);
+  });
+
+  test("kubectl auth can-i says the same", async () => {
+    const ask = (...what: string[]) => cluster.kubectl("auth", "can-i", `--as=${OPERATOR}`, ...what);
+    expect((await ask("list", "pods", "--all-namespaces")).stdout.trim()).toBe("yes");
+    expect((await ask("delete", "pods", "--all-namespaces")).stdout.trim()).toBe("no");
+    expect((await ask("list", "secrets", "-n", "hygeia-system")).stdout.trim()).toBe("no");
+  });
+
+  test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
+    const manifests = await build("config/default");
+    const granted = manifests
+      .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === "hygeia-manager-role")
+      .flatMap(({ kind, rules = [] }) =>
+        rules.flatMap((rule) =>
+          rule.apiGroups.flatMap((group) =>
+            rule.resources.flatMap((resource) =>
+              rule.verbs.map((verb) => [kind, group === "" ? "core" : group, resource, verb].join(" ")),
+            ),
+          ),
+        ),
+      );
+    const page = readFileSync(join(ROOT, "docs/permissions.md"), "utf8");
+    const inNamespace = page.indexOf("## The operator, in its own namespace");
+    const explained = tableRows("docs/permissions.md")
+      .filter((row) => row.length === 4 && row[3] !== "Why" && !/^-+$/.test(row[0] ?? ""))
+      .map(([group = "", resource = "", verb = ""]) => {
+        const kind = ["leases", "secrets"].includes(resource) ? "Role" : "ClusterRole";
+        return [kind, group, resource, verb].join(" ");
+      });
+    expect(inNamespace).toBeGreaterThan(0);
+    expect(explained.toSorted()).toEqual(granted.toSorted());
+  });
+
+  test("no rule has a wildcard", async () => {
+    const rules = (await build("config/default")).flatMap((manifest) => manifest.rules ?? []);
+    expect(rules.length).toBeGreaterThan(0);
+    expect(rules.flatMap((rule) => [...rule.apiGroups, ...rule.resources, ...rule.verbs])).not.toContain("*");
+  });
+
+  test("people with view, edit and admin get the roles of the kinds", async () => {
+    for (const role of ["view", "edit", "admin"]) {
+      const args = ["clusterrolebinding", `test-${role}`, `--clusterrole=${role}`, `--user=${role}er`];
+      expect((await cluster.kubectl("create", ...args)).code).toBe(0);
+    }
+    const list = { verb: "list", resource: "registrationpolicies", ...hygeia };
+    const update = { verb: "update", resource: "registrationpolicies", ...hygeia };
+    const writeReport = { verb: "update", resource: "registrationreports", ...hygeia };
+    for (const role of ["view", "edit", "admin"]) {
+      await eventually(() => may(list, `${role}er`), Boolean);
+      expect(await may(writeReport, `${role}er`)).toBe(false);
+    }
+    await eventually(() => may(update, "editer"), Boolean);
+    await eventually(() => may(update, "adminer"), Boolean);
+    expect(await may(update, "viewer")).toBe(false);
+  });
+});
+
+describe("alerts", () => {
+  interface Alert {
+    readonly alert: string;
+    readonly expr: string;
+    readonly annotations: { readonly runbook_url: string };
+  }
+
+  async function alerts(): Promise<Alert[]> {
+    const rules = (await build("config/prometheus")).find(({ kind }) => kind === "PrometheusRule");
+    const spec = rules?.spec as { groups: { rules: Alert[] }[] };
+    return spec.groups.flatMap((group) => group.rules);
+  }
+
+  test("each leads to its section of the runbook, and each section belongs to one", async () => {
+    const found = await alerts();
+    for (const { alert, annotations } of found) {
+      expect(annotations.runbook_url).toBe(`docs/runbook.md#${alert.toLowerCase()}`);
+    }
+    const sections = readFileSync(join(ROOT, "docs/runbook.md"), "utf8").matchAll(/^## (.*)$/gm);
+    expect([...sections].map(([, title]) => title)).toEqual(found.map(({ alert }) => alert));
+  });
+
+  test("each looks at metrics that the operator has", async () => {
+    const text = await createMetrics({ version: "test" }).render();
+    const known = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+    for (const { expr } of await alerts()) {
+      const used = [...expr.matchAll(/\b(?:hygeia|leader_election|controller_runtime)_[a-z_]+/g)].map(([name]) => name);
+      expect(used.length).toBeGreaterThan(0);
+      expect(used.filter((name) => !known.has(name))).toEqual([]);
+    }
+  });
+});
+
+describe("kustomize", () => {
+  test.each(readdirSync(join(ROOT, "config")))("config/%s builds, and every file of it is used", async (folder) => {
+    const built = await build(`config/${folder}`);
+    expect(built.length).toBeGreaterThan(0);
+    const listed = readFileSync(join(ROOT, "config", folder, "kustomization.yaml"), "utf8");
+    const files = readdirSync(join(ROOT, "config", folder)).filter((name) => name !== "kustomization.yaml");
+    expect(files.filter((name) => !listed.includes(`- ${name}`))).toEqual([]);
+  });
+
+  test("both replicas run with what config/default promises", async () => {
+    const deployment = (await build("config/default")).find(({ kind }) => kind === "Deployment");
+    expect(deployment?.spec).toMatchObject({
+      replicas: 2,
+      template: {
+        spec: {
+          securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: "RuntimeDefault" } },
+          containers: [
+            {
+              image: expect.stringMatching(/^hygeia:/) as string,
+              securityContext: {
+                allowPrivilegeEscalation: false,
+                readOnlyRootFilesystem: true,
+                capabilities: { drop: ["ALL"] },
+              },
+            },
+          ],
+        },
+      },
+    });
+  });
+});
