@@ -1,11 +1,16 @@
 import type { EvidenceClass, Judgement } from "../verdict/types.ts";
+import type { EvictionBudgets } from "./budget.ts";
+import type { SelfPreservation } from "./self-preservation.ts";
 
 /** What a policy and its budget allow. Counts and percentages as in the RegistrationPolicy. */
 export interface PlanRules {
   readonly mode: "Audit" | "Enforce" | "Paused";
   readonly action: "Evict" | "Quarantine" | "Report";
   readonly terminating: "Wait" | "Evict";
-  /** Instances that must remain listed per service; 0 = no floor. */
+  /**
+   * Nothing of a service is removed while fewer than this many of its instances are listed and Live; 0 = no floor. The
+   * dead one does not count, so this asks for others that can take over, whatever the evidence is.
+   */
   readonly minInstances: number;
   readonly budget: BudgetRules;
 }
@@ -30,6 +35,22 @@ export type BlockReason =
   | "SelfPreservation"
   | "RemovalNotPossible"
   | "Deleting";
+
+/** What the planner needs to know besides the judgement. */
+export interface PlanContext {
+  /** Of the policy in charge. */
+  readonly rules: PlanRules;
+  /** The policy or the registry is being deleted, or is no longer the one that was judged by. */
+  readonly deleting: boolean;
+  /** Live instances of the record's service, and all instances of its registry. */
+  readonly liveInService: number;
+  readonly instances: number;
+  /** Of the record's registry. */
+  readonly selfPreservation: SelfPreservation;
+  readonly budgets: EvictionBudgets;
+  /** Local monotonic milliseconds. */
+  readonly now: number;
+}
 
 /** The planner's answer for one judgement. */
 export type Decision =

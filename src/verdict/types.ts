@@ -1,3 +1,4 @@
+import type { Tombstone } from "../cluster/types.ts";
 import type { ViewProblem } from "../kube/types.ts";
 import type { InstanceRecord } from "../registry/port.ts";
 
@@ -37,40 +38,52 @@ export interface Evidence {
   /**
    * False only where the compare-and-delete alone is exact: Confirmed, the record seen before the death, no pod that
    * could have written it unseen, and an adapter with an exact guard. True: a live quorum read must come before the
-   * write.
+   * write. Without an exact guard that read must also find no pod that is bound and has no address yet: its
+   * registration could look like the old one.
    */
   readonly needsConfirmRead: boolean;
 }
 
 /**
  * What is remembered of a record between judgements. Lost on restart on purpose: every waiting time then starts again.
+ * Made and moved on by verdict/memory.ts only.
  */
 export interface InstanceMemory {
   /** Since when the record has been without any living owner in every judgement; undefined when it is not. */
   readonly suspectSince: number | undefined;
   /** ClusterReader.completeLists at that moment. */
   readonly listsAtSuspect: number;
+  /** Possible registrants whose end no kubelet confirmed; kept here in case the cluster view forgets them first. */
+  readonly unconfirmed: readonly RememberedDeath[];
   readonly life: LifeMemory | undefined;
   /** We evicted this id, and it came back with a write after our delete. */
   readonly resurrected: boolean;
 }
 
-/** The registry's own opinion, from readings of one lease in a row. */
+/** A death at one of the record's endpoints. */
+export interface RememberedDeath {
+  readonly host: string;
+  readonly tombstone: Tombstone;
+}
+
+/** The registry's own opinion, from readings of one lease; an empty `lease` says that it could not tell. */
 export interface LifeMemory {
   readonly lease: string;
-  /** First reading of this lease. */
+  /** How many readings of this lease there were. */
+  readonly readings: number;
+  /** When the requests of the first and of the last reading began. */
   readonly firstAt: number;
   readonly lastAt: number;
-  readonly lastRemainingMs: number;
   readonly grantedMs: number;
-  /** When a reading last proved that somebody refreshed it; undefined when none did. */
-  readonly refreshedAt: number | undefined;
+  /** Bounds on the latest refresh before the last reading, local monotonic milliseconds. */
+  readonly refreshedAfter: number;
+  readonly refreshedBefore: number;
 }
 
 /** The part of a policy and of a Registry that the chain needs. Durations in milliseconds. */
 export interface Rules {
   readonly absentForMs: number;
-  /** 0 means twice the record's TTL. */
+  /** 0 means twice the record's TTL. What is asked for counts from two thirds of the TTL up: clients refresh at a third. */
   readonly silentForMs: number;
   readonly terminating: "Wait" | "Evict";
   /** Metadata every record of ours must carry; empty when ownership is by address alone. */

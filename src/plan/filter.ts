@@ -1,0 +1,60 @@
+import type { Random } from "../clock/clock.ts";
+import type { Evidence, Judgement, Verdict } from "../verdict/types.ts";
+import { spread } from "./spread.ts";
+import { type BlockReason, type Decision, isExplained, type PlanContext } from "./types.ts";
+
+/** Decides over one judgement. A budget is drawn on only by what everything else lets through. */
+export function plan(judgement: Judgement, context: PlanContext): Decision {
+  const { rules, budgets, now, instances } = context;
+  const { record, verdict, policy } = judgement;
+  const evidence = actionable(verdict, context);
+  if (evidence === undefined || policy === undefined) return blocked(judgement, "NotEvictable");
+  const act = rules.action === "Quarantine" ? "Quarantine" : "Evict";
+  const explained = isExplained(evidence.class);
+  const obstacle = obstacleTo(judgement, explained, context);
+  if (obstacle !== undefined) return blocked(judgement, obstacle);
+  const grant = budgets.take({ policy, registry: record.registry, rules: rules.budget, explained, instances, now });
+  if (!grant.granted) return blocked(judgement, grant.blockedBy, grant.retryAfterMs);
+  return { act, judgement };
+}
+
+/**
+ * Decides over many: explained deaths first, then the others in random order, spread over services, so that a budget
+ * that is too small for all takes a little of each and never one service whole.
+ */
+export function planAll(
+  judgements: readonly Judgement[],
+  contextOf: (judgement: Judgement) => PlanContext,
+  random: Random,
+): Decision[] {
+  const isSeen = ({ verdict }: Judgement): boolean =>
+    verdict.evidence !== undefined && isExplained(verdict.evidence.class);
+  const { explained = [], unexplained = [] } = Object.groupBy(judgements, (judgement) =>
+    isSeen(judgement) ? "explained" : "unexplained",
+  );
+  const ordered = [...explained, ...spread(unexplained, ({ record }) => record.service, random)];
+  return ordered.map((judgement) => plan(judgement, contextOf(judgement)));
+}
+
+/** The proof to act on, if the verdict is one of the two that may lead to an action. */
+function actionable(verdict: Verdict, { rules }: PlanContext): Evidence | undefined {
+  if (verdict.kind === "Zombie") return verdict.evidence;
+  return verdict.kind === "Draining" && rules.terminating === "Evict" ? verdict.evidence : undefined;
+}
+
+/** In order of what a person would have to change first. */
+function obstacleTo({ record }: Judgement, explained: boolean, context: PlanContext): BlockReason | undefined {
+  const { rules, deleting, liveInService, selfPreservation } = context;
+  if (deleting) return "Deleting";
+  if (rules.mode !== "Enforce") return rules.mode;
+  if (rules.action === "Report") return "ReportOnly";
+  if (rules.action === "Quarantine" && record.quarantined) return "NotEvictable";
+  if (liveInService < rules.minInstances) return "MinInstances";
+  if (rules.action === "Evict" && record.removal.effective !== "Yes") return "RemovalNotPossible";
+  if (!explained && selfPreservation.active) return "SelfPreservation";
+  return undefined;
+}
+
+function blocked(judgement: Judgement, blockedBy: BlockReason, retryAfterMs?: number): Decision {
+  return { act: "None", judgement, blockedBy, retryAfterMs };
+}

@@ -1,0 +1,92 @@
+import type { InstanceRecord, LifeReading } from "../registry/port.ts";
+import type { Facts } from "./facts.ts";
+import type { Reason } from "./reasons.ts";
+import type { InstanceMemory, LifeMemory, RememberedDeath, Verdict } from "./types.ts";
+
+/** What is known of a record that was never judged. */
+export const noMemory: InstanceMemory = {
+  suspectSince: undefined,
+  listsAtSuspect: 0,
+  unconfirmed: [],
+  life: undefined,
+  resurrected: false,
+};
+
+/** Readings are given in whole seconds, rounded down: the true value lies up to this far above, milliseconds. */
+const ROUNDING_MS = 1_000;
+
+/** Reasons for Unknown that do not speak of a living owner: the absence goes on. */
+const ownerless: ReadonlySet<string> = new Set<Reason>(["NodeUnreachable", "NobodyCanTell"]);
+
+/** What is remembered after a judgement. Absence goes on only while every judgement finds no living owner. */
+export function afterJudgement(facts: Facts, verdict: Verdict): InstanceMemory {
+  const { memory, now, completeLists } = facts;
+  const unconfirmed = hasOwner(verdict) ? [] : unconfirmedOf(facts);
+  if (!isAbsent(verdict)) return { ...memory, suspectSince: undefined, listsAtSuspect: 0, unconfirmed };
+  if (memory.suspectSince !== undefined) return { ...memory, unconfirmed };
+  return { ...memory, suspectSince: now, listsAtSuspect: completeLists, unconfirmed };
+}
+
+/**
+ * Takes in a reading of the registry's life signs.
+ * @param record as it is listed when the reading has come; a reading that began before that was seen is not about it
+ * @param now local monotonic milliseconds
+ */
+export function afterLifeReading(
+  memory: InstanceMemory,
+  record: InstanceRecord,
+  reading: LifeReading,
+  now: number,
+): InstanceMemory {
+  if (reading.kind === "None") return { ...memory, life: cannotTell(now) };
+  if (reading.startedAt < record.seenAt) return memory;
+  const { lease, grantedMs, remainingMs, startedAt, endedAt } = reading;
+  const before = memory.life;
+  const continues = before?.lease === lease && before.firstAt >= record.seenAt && before.lastAt <= startedAt;
+  const life: LifeMemory = {
+    lease,
+    readings: continues ? before.readings + 1 : 1,
+    firstAt: continues ? before.firstAt : startedAt,
+    lastAt: startedAt,
+    grantedMs,
+    // The remaining time falls as time passes and jumps to the granted time with a refresh. So one reading tells when
+    // the last refresh was: readings close to each other can not hide one between them.
+    refreshedAfter: startedAt - (grantedMs - remainingMs),
+    refreshedBefore: endedAt - (grantedMs - remainingMs) + ROUNDING_MS,
+  };
+  return { ...memory, life };
+}
+
+/** We removed the record and somebody registered it again. It stays so while the record is listed. */
+export function afterComeback(memory: InstanceMemory): InstanceMemory {
+  return { ...memory, resurrected: true };
+}
+
+/** Nothing proven, and worth asking again later. */
+function cannotTell(now: number): LifeMemory {
+  return {
+    lease: "",
+    readings: 0,
+    firstAt: now,
+    lastAt: now,
+    grantedMs: 0,
+    refreshedAfter: -Infinity,
+    refreshedBefore: Infinity,
+  };
+}
+
+function hasOwner({ kind }: Verdict): boolean {
+  return kind === "Live" || kind === "Draining";
+}
+
+function isAbsent({ kind, reason }: Verdict): boolean {
+  if (kind === "Unknown") return ownerless.has(reason);
+  return kind === "Suspect" || kind === "Zombie" || kind === "Contested";
+}
+
+/** Those remembered from before are among the writers that were gathered, so none is lost here. */
+function unconfirmedOf(facts: Facts): readonly RememberedDeath[] {
+  return facts.endpoints.flatMap(({ endpoint, writers }) =>
+    writers.filter(({ confirmed }) => !confirmed).map(({ tombstone }) => ({ host: endpoint.host, tombstone })),
+  );
+}
