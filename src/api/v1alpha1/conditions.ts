@@ -23,7 +23,9 @@ export const REGISTRY_CONDITIONS = {
       PermissionDenied: { status: "False", says: "The user may not do to the prefixes what the operator must do." },
       NoSpace: { status: "False", says: "The registry accepts no writes until it is given room." },
       TooLarge: { status: "False", says: "The registry holds a larger answer than the operator accepts." },
-      SecretNotFound: { status: "False", says: "A Secret or a key in it that the spec names does not exist." },
+      SecretNotFound: { status: "False", says: "A Secret that the spec names does not exist." },
+      SecretKeyMissing: { status: "False", says: "A Secret has nothing under a key that is needed." },
+      SecretUnreadable: { status: "False", says: "A Secret that the spec names could not be read." },
       SecretInvalid: { status: "False", says: "A Secret holds something that can not be used." },
       NotUnderstood: { status: "False", says: "What answers is not the registry the spec describes." },
       InvalidSpec: { status: "False", says: "The spec does not fit the schema of this operator version." },
@@ -64,6 +66,10 @@ export const REGISTRY_CONDITIONS = {
     meaning: "Verdicts can rest on this registry: it is reachable, synced and in mode Normal.",
     reasons: {
       Ready: { status: "True", says: "Everything needed holds." },
+      CredentialsOutdated: {
+        status: "True",
+        says: "It works with credentials read before; the Secrets can not be used as they are now.",
+      },
       Starting: { status: "Unknown", says: "The operator has just begun with this registry." },
       NotReachable: { status: "False", says: "Condition Reachable does not hold." },
       NotSynced: { status: "False", says: "Condition Synced does not hold." },
@@ -75,21 +81,21 @@ export const REGISTRY_CONDITIONS = {
 
 export const POLICY_CONDITIONS = {
   Accepted: {
-    meaning: "The policy can be understood, and what it names exists.",
+    meaning: "The policy can be understood and is in force.",
     reasons: {
       Accepted: { status: "True", says: "The policy is in force." },
       InvalidSpec: { status: "False", says: "A field does not fit the schema of this operator version." },
       InvalidSelector: { status: "False", says: "A selector under spec.match can not be understood." },
-      RegistryNotFound: { status: "False", says: "spec.registration.registries names a Registry that does not exist." },
     },
   },
   Ready: {
-    meaning: "The policy is accepted, and its primary registries and the cluster are known completely.",
+    meaning: "The policy is accepted, the registries it names exist, and its primary registries and the cluster are known completely.",
     reasons: {
       Ready: { status: "True", says: "Everything needed holds." },
       Starting: { status: "Unknown", says: "The operator has just begun with this policy." },
       Paused: { status: "False", says: "spec.mode is Paused." },
       NotAccepted: { status: "False", says: "Condition Accepted does not hold." },
+      RegistryNotFound: { status: "False", says: "spec.registration.registries names a Registry that does not exist." },
       RegistryNotReady: { status: "False", says: "A registry with role Primary is not ready." },
       ClusterViewNotFresh: { status: "False", says: "The view of pods is not fresh, so every verdict is Unknown." },
       Superseded: { status: "False", says: "Other policies are in charge of all pods it matches." },
@@ -99,6 +105,7 @@ export const POLICY_CONDITIONS = {
     meaning: "A zombie is left in place; the reason says by what.",
     reasons: {
       NotBlocked: { status: "False", says: "Nothing holds evictions back." },
+      NotAccepted: { status: "True", says: "The policy is not in force: condition Accepted does not hold." },
       Audit: { status: "True", says: "spec.mode is Audit: zombies are reported only." },
       Paused: { status: "True", says: "spec.mode is Paused." },
       ReportOnly: { status: "True", says: "spec.registration.zombies.action is Report." },

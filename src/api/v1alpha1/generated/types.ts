@@ -80,7 +80,7 @@ export interface RegistrySecretRef {
  */
 export interface RegistryEtcd {
   /**
-   * How the frameworks in use write their registrations. A key that does not match its layout exactly is counted in status.ignoredEntries and never touched.
+   * How the frameworks in use write their registrations. A key that does not match its layout exactly is counted in status.ignoredEntries and never touched. Where one prefix lies inside another, the longer one is asked first.
    *
    * @minItems 1
    * @maxItems 64
@@ -326,7 +326,7 @@ export interface RegistrationPolicyStatus {
    */
   registries?: string;
   /**
-   * Ready sums up. Accepted: the policy can be understood and what it names exists. EvictionBlocked: a zombie is left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches.
+   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches.
    *
    * @maxItems 16
    *
