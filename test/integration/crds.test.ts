@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { readCrds, type Schema } from "../../scripts/generate-schema.ts";
 import { parseRegistrationPolicy, parseRegistry } from "../../src/api/v1alpha1/index.ts";
+import { LayoutSet } from "../../src/registry/etcd/layouts/layout-set.ts";
 import { type ApiAnswer, type Cluster, eventually, installCrds, ROOT, startCluster } from "./crds-cluster.ts";
 
 const PATHS = {
@@ -13,7 +14,15 @@ const PATHS = {
 } as const;
 
 const HTTPS = { endpoints: ["https://etcd-0.infra.svc:2379"] };
-const REPEATED = "spec.etcd.layouts must not hold one prefix twice";
+/** What an absent prefix stands for, as the rules have it. */
+const DEFAULT_PREFIXES = {
+  GoMicro: "/micro/registry",
+  Kratos: "/microservices",
+  DubboInterface: "/dubbo",
+  DubboApplication: "/services",
+  Kitex: "kitex/registry-etcd",
+  GoFrame: "/service",
+} as const;
 
 let cluster: Cluster;
 
@@ -102,16 +111,12 @@ const RULES: Record<string, RuleCase> = {
     accepted: [
       etcd({ layouts: [{ layout: "GoZero", prefix: "user.rpc" }] }),
       etcd({ layouts: [{ layout: "EtcdNaming", prefix: "foo/bar/my-service" }] }),
-      etcd({
-        layouts: ["GoMicro", "Kratos", "DubboInterface", "DubboApplication", "Kitex", "GoFrame"].map((layout) => ({
-          layout,
-        })),
-      }),
+      etcd({ layouts: Object.keys(DEFAULT_PREFIXES).map((layout) => ({ layout })) }),
     ],
     refused: [etcd({ layouts: [{ layout: "GoZero" }] }), etcd({ layouts: [{ layout: "EtcdNaming" }] })],
   },
   "two layouts do not share a prefix, defaults counted": {
-    message: REPEATED,
+    message: "spec.etcd.layouts must not hold one prefix twice",
     field: "spec.etcd.layouts",
     accepted: [
       etcd({
@@ -129,14 +134,9 @@ const RULES: Record<string, RuleCase> = {
           { layout: "EtcdNaming", prefix: "user.rpc" },
         ],
       }),
-      ...Object.entries({
-        GoMicro: "/micro/registry",
-        Kratos: "/microservices",
-        DubboInterface: "/dubbo",
-        DubboApplication: "/services",
-        Kitex: "kitex/registry-etcd",
-        GoFrame: "/service",
-      }).map(([layout, prefix]) => etcd({ layouts: [{ layout }, { layout: "EtcdNaming", prefix }] })),
+      ...Object.entries(DEFAULT_PREFIXES).map(([layout, prefix]) =>
+        etcd({ layouts: [{ layout }, { layout: "EtcdNaming", prefix }] }),
+      ),
     ],
   },
   "our own records do not lie where a framework looks": {
@@ -293,6 +293,14 @@ describe("rules between fields", () => {
       }
     });
   });
+
+  test.each(Object.entries(DEFAULT_PREFIXES))(
+    "%s is read under the prefix that the rules suppose",
+    (layout, prefix) => {
+      const rule = { layout: layout as keyof typeof DEFAULT_PREFIXES };
+      expect(new LayoutSet([rule]).prefixes).toEqual([`${prefix}/`]);
+    },
+  );
 
   test("the type of a registry stays what it was, once there is a second one to change to", async () => {
     const created = await cluster.call("POST", PATHS.Registry, { ...registry(), metadata: { name: "typed" } });

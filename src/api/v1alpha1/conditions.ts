@@ -89,7 +89,8 @@ export const POLICY_CONDITIONS = {
     },
   },
   Ready: {
-    meaning: "The policy is accepted, the registries it names exist, and its primary registries and the cluster are known completely.",
+    meaning:
+      "The policy is accepted, the registries it names exist, and its primary registries and the cluster are known completely.",
     reasons: {
       Ready: { status: "True", says: "Everything needed holds." },
       Starting: { status: "Unknown", says: "The operator has just begun with this policy." },
