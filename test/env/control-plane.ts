@@ -112,7 +112,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
           ...(options.controllerManagerFlags ?? []),
         ]),
       options.scheduler === true && controller("kube-scheduler", []),
-      options.kwok === true && startKwok(scope, { program: programs.kwok, kubeconfig, access, nodes: options.nodes ?? 0 }),
+      options.kwok === true &&
+        startKwok(scope, { program: programs.kwok, kubeconfig, access, nodes: options.nodes ?? 0 }),
     ]);
 
     let apiservers = 1;

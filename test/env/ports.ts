@@ -29,7 +29,8 @@ export async function reservePorts(count: number, offsets: readonly number[] = [
     const port = FIRST_PORT + ((start + i) % PORT_COUNT);
     if (await reserveGroup([port, ...offsets.map((offset) => port + offset)])) ports.push(port);
   }
-  if (ports.length < count) throw new Error(`no ${count} free ports between ${FIRST_PORT} and ${FIRST_PORT + PORT_COUNT}`);
+  if (ports.length < count)
+    throw new Error(`no ${count} free ports between ${FIRST_PORT} and ${FIRST_PORT + PORT_COUNT}`);
   return ports;
 }
 

@@ -76,7 +76,11 @@ export interface NacosProgram {
  * @throws Error that names the missing toolchain, or holds the end of the build's output
  */
 export async function findNacos(log: Log = logToStandardError): Promise<NacosProgram> {
-  const java = requireTool("java", "to run Nacos", "install a JDK 17 or newer (Debian: apt-get install default-jdk-headless)");
+  const java = requireTool(
+    "java",
+    "to run Nacos",
+    "install a JDK 17 or newer (Debian: apt-get install default-jdk-headless)",
+  );
   const given = process.env["HYGEIA_COMPONENTS"];
   const directories = [cachedComponent("nacos", NACOS_VERSION)];
   if (given !== undefined && given !== "") directories.unshift(join(given, "nacos"));

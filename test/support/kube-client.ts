@@ -122,8 +122,8 @@ export class KubeClient {
    * @param options fields of Kubernetes' DeleteOptions
    * @throws KubeApiError
    */
-  async delete(path: string, options: object = {}, query: Query = {}): Promise<void> {
-    await this.#unless(404, this.#call("DELETE", path, query, options));
+  async delete(path: string, options: object = {}): Promise<void> {
+    await this.#unless(404, this.#call("DELETE", path, {}, options));
   }
 
   /** Ends the connections. */
