@@ -31,8 +31,8 @@ export interface PolicySet {
   values(): Iterable<CompiledPolicy>;
   /** False at once when the policy was deleted, is being deleted, is not accepted, or is another object by UID. */
   isInForce(name: string, uid: string): boolean;
-  /** Called after any change of the set. */
-  subscribe(listener: () => void): void;
+  /** Called after any change of the set. @returns what ends the subscription */
+  subscribe(listener: () => void): () => void;
 }
 
 /** One Registry object and what runs for it. */
@@ -54,8 +54,9 @@ export interface RegistrySet {
   /**
    * Records that changed in any registry's view: upserted ones and ids that left. `whole` is true for the first
    * snapshot of a registry: a sweep is better than one key at a time.
+   * @returns what ends the subscription
    */
-  subscribe(listener: (change: RegistryChange) => void): void;
+  subscribe(listener: (change: RegistryChange) => void): () => void;
 }
 
 export interface RegistryChange {
@@ -104,5 +105,5 @@ export interface InstanceSummary {
   /** Why evictions of this policy are held back now, the most important reason; undefined when nothing is. */
   blocked(policy: string): ViewProblem | undefined;
   /** Called after changes that a status or report would show. Not throttled: the listener is. */
-  subscribe(listener: (policy: string) => void): void;
+  subscribe(listener: (policy: string) => void): () => void;
 }

@@ -1,0 +1,19 @@
+import type { Decision } from "../../plan/types.ts";
+import type { Judgement, VerdictKind } from "../../verdict/types.ts";
+import type { CompiledPolicy, EvictionEntry } from "../types.ts";
+
+/** What the instance controller tells a person by Events. Calls must not throw and must not block. */
+export interface InstanceEvents {
+  /** An entry was removed or taken out of rotation, and what a later read said of it. */
+  evicted(policy: CompiledPolicy, entry: EvictionEntry, message: string): void;
+  /**
+   * A judgement that differs from the last one of the same record.
+   * @param before the last verdict; undefined for a record that was never judged
+   */
+  judged(
+    policy: CompiledPolicy,
+    judgement: Judgement,
+    before: VerdictKind | undefined,
+    decision: Decision | undefined,
+  ): void;
+}
