@@ -149,7 +149,7 @@ export class ReflectorView<T extends ObjectIdentity> {
       if (this.#isOutdated(object, revision)) continue;
       const known = this.#get(object.namespace, object.name);
       if (known === undefined)
-        changes.push({ type: "Added", object, createdAfter: this.#isProvable(uid) ? createdAfter : -Infinity });
+        changes.push({ type: "Added", object, createdAfter: this.#isNewSinceLastList(uid) ? createdAfter : -Infinity });
       else changes.push({ type: "Modified", object, previous: known });
       this.#set(object.namespace, object.name, object);
     }
@@ -207,6 +207,11 @@ export class ReflectorView<T extends ObjectIdentity> {
 
   #isProvable(uid: string): boolean {
     return !this.#selective && !this.#incomplete && !this.#unprojected.has(uid);
+  }
+
+  /** For an object that a list shows and the view does not hold. */
+  #isNewSinceLastList(uid: string): boolean {
+    return this.#isProvable(uid) && this.#goneWhileListing?.has(uid) !== true;
   }
 
   #isMissing(known: T, list: ListInProgress<T>, revision: string): boolean {

@@ -1,0 +1,129 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+
+/** How a {@link TcpProxy} treats what flows through it. */
+export type TcpMode =
+  | { readonly kind: "Forward" }
+  /** Bytes wait, in both directions, and go on when the mode changes. */
+  | { readonly kind: "Hold" }
+  /** Bytes are read and thrown away; connections stay open. What was lost stays lost. */
+  | { readonly kind: "BlackHole" }
+  /** Bytes go on this much later. */
+  | { readonly kind: "Delay"; readonly milliseconds: number };
+
+interface Pair {
+  readonly client: Socket;
+  readonly server: Socket;
+}
+
+/**
+ * Stands before any TCP server (gRPC, HTTP/2, TLS, all untouched) and does what networks do: hold, lose, delay, cut,
+ * refuse, or lead to another server.
+ */
+export class TcpProxy {
+  readonly #server: Server;
+  readonly #pairs = new Set<Pair>();
+  #target: { host: string; port: number };
+  #port = 0;
+  #mode: TcpMode = { kind: "Forward" };
+  #modeChanged = Promise.withResolvers<undefined>();
+  /** Connections accepted so far. */
+  connections = 0;
+
+  private constructor(target: { host: string; port: number }) {
+    this.#target = target;
+    this.#server = createServer({ noDelay: true }, (client) => {
+      this.#accept(client);
+    });
+  }
+
+  /** Starts a proxy on a free port of 127.0.0.1. */
+  static async start(target: { host: string; port: number }): Promise<TcpProxy> {
+    const proxy = new TcpProxy(target);
+    await proxy.listen();
+    return proxy;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Connections that are open now. */
+  get open(): number {
+    return this.#pairs.size;
+  }
+
+  setMode(mode: TcpMode): void {
+    this.#mode = mode;
+    this.#modeChanged.resolve(undefined);
+    this.#modeChanged = Promise.withResolvers();
+  }
+
+  /** New connections go there; the old ones stay. */
+  setTarget(target: { host: string; port: number }): void {
+    this.#target = target;
+  }
+
+  /** Breaks all connections: with a reset, or in good order. */
+  cut(how: "Reset" | "Close" = "Reset"): void {
+    for (const { client, server } of this.#pairs) {
+      if (how === "Reset") client.resetAndDestroy();
+      else client.destroy();
+      server.destroy();
+    }
+  }
+
+  /** Listens again after {@link refuse}, on the same port. */
+  async listen(): Promise<void> {
+    this.#server.listen(this.#port, "127.0.0.1");
+    await once(this.#server, "listening");
+    this.#port = (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Breaks all connections and refuses new ones until {@link listen}. */
+  async refuse(): Promise<void> {
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.cut();
+    await closed;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#server.listening) await this.refuse();
+    this.setMode({ kind: "Forward" });
+  }
+
+  #accept(client: Socket): void {
+    this.connections += 1;
+    const server = connect({ ...this.#target, noDelay: true });
+    const pair = { client, server };
+    this.#pairs.add(pair);
+    const end = (): void => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of [client, server]) socket.on("error", end).on("close", end);
+    void this.#pump(client, server);
+    void this.#pump(server, client);
+  }
+
+  async #pump(from: Socket, to: Socket): Promise<void> {
+    try {
+      for await (const chunk of from as AsyncIterable<Buffer>) {
+        let lost = false;
+        while (this.#mode.kind === "Hold") await this.#modeChanged.promise;
+        if (this.#mode.kind === "BlackHole") lost = true;
+        if (this.#mode.kind === "Delay") {
+          const { milliseconds } = this.#mode;
+          await new Promise((resolve) => setTimeout(resolve, milliseconds));
+        }
+        if (lost || to.destroyed) continue;
+        if (!to.write(chunk)) await Promise.race([once(to, "drain"), once(to, "close")]);
+      }
+      if (!to.destroyed) to.end();
+    } catch {
+      to.destroy();
+    }
+  }
+}
