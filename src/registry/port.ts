@@ -136,6 +136,8 @@ export interface RestorePayload {
   readonly encoding: "utf8" | "base64";
   /** Lease or TTL the record had, milliseconds; 0 when none. */
   readonly ttlMs: number;
+  /** Where the registry itself keeps the undo record, when it does. */
+  readonly undoKey?: string;
 }
 
 /**
