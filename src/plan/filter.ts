@@ -44,12 +44,13 @@ function actionable(verdict: Verdict, { rules }: PlanContext): Evidence | undefi
 
 /** In order of what a person would have to change first. */
 function obstacleTo({ record }: Judgement, explained: boolean, context: PlanContext): BlockReason | undefined {
-  const { rules, deleting, liveInService, selfPreservation } = context;
+  const { rules, deleting, canQuarantine, liveInService, selfPreservation } = context;
   if (deleting) return "Deleting";
   if (rules.mode !== "Enforce") return rules.mode;
   if (rules.action === "Report") return "ReportOnly";
   if (rules.action === "Quarantine" && record.quarantined) return "NotEvictable";
   if (liveInService < rules.minInstances) return "MinInstances";
+  if (rules.action === "Quarantine" && !canQuarantine) return "RemovalNotPossible";
   if (rules.action === "Evict" && record.removal.effective !== "Yes") return "RemovalNotPossible";
   if (!explained && selfPreservation.active) return "SelfPreservation";
   return undefined;

@@ -42,6 +42,8 @@ export interface PlanContext {
   readonly rules: PlanRules;
   /** The policy or the registry is being deleted, or is no longer the one that was judged by. */
   readonly deleting: boolean;
+  /** The registry has a way to take an entry out of rotation. */
+  readonly canQuarantine: boolean;
   /** Live instances of the record's service, and all instances of its registry. */
   readonly liveInService: number;
   readonly instances: number;

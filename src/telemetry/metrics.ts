@@ -67,6 +67,22 @@ export function createMetrics(options: MetricsOptions) {
     requestSeconds,
   );
 
+  const reflectorLists = counter("hygeia_reflector_lists_total", "Complete lists of a resource, by result.", [
+    "resource",
+    "result",
+  ]);
+  const reflectorWatchErrors = counter(
+    "hygeia_reflector_watch_errors_total",
+    "Watches that ended by an error, by reason.",
+    ["resource", "reason"],
+  );
+  const reflectorEvents = counter("hygeia_reflector_events_total", "Watch events other than bookmarks.", ["resource"]);
+  const reflectorFailures = counter(
+    "hygeia_reflector_handler_failures_total",
+    "Objects or changes that our own code failed to take in; the next list heals it.",
+    ["resource", "handler"],
+  );
+
   return {
     workqueue: {
       depth: gauge("workqueue_depth", "Keys that wait for a worker.", ["name"]),
@@ -145,16 +161,24 @@ export function createMetrics(options: MetricsOptions) {
       },
     },
 
-    reflector: {
-      lists: counter("hygeia_reflector_lists_total", "Complete lists of a resource, by result.", [
-        "resource",
-        "result",
-      ]),
-      watchErrors: counter("hygeia_reflector_watch_errors_total", "Watches that ended by an error, by reason.", [
-        "resource",
-        "reason",
-      ]),
-    },
+    /** What one reflector tells, under the plural name of its resource. */
+    reflector: (resource: string) => ({
+      listed(): void {
+        reflectorLists.inc({ resource, result: "success" });
+      },
+      listFailed(): void {
+        reflectorLists.inc({ resource, result: "error" });
+      },
+      watchEnded(reason: string): void {
+        if (reason !== "End") reflectorWatchErrors.inc({ resource, reason });
+      },
+      events(count: number): void {
+        reflectorEvents.inc({ resource }, count);
+      },
+      handlerFailed(handler: string): void {
+        reflectorFailures.inc({ resource, handler });
+      },
+    }),
 
     cluster: {
       viewAge: gauge(
@@ -185,6 +209,10 @@ export function createMetrics(options: MetricsOptions) {
         ["registry", "operation", "result"],
         requestSeconds,
       ),
+      lists: counter("hygeia_registry_lists_total", "Complete reads of a registry's content, by cause.", [
+        "registry",
+        "cause",
+      ]),
       errors: counter("hygeia_registry_errors_total", "Failed requests and broken watches, by reason.", [
         "registry",
         "reason",

@@ -33,11 +33,16 @@ export class LearnedServices implements ServiceKnowledge {
    */
   observe(record: InstanceRecord, live: LivePod, exactGuard: boolean): void {
     if (exactGuard && record.seenAt < live.createdAfter) return;
-    const key = keyOf(record.registry, live.pod.workload);
+    this.expect(record.registry, live.pod.workload, record.service);
+  }
+
+  /** The workload registers this service, or is expected to. */
+  expect(registry: string, workload: string, service: string): void {
+    const key = keyOf(registry, workload);
     const isKnown = this.#services.has(key);
     const before = this.#services.get(key);
     const services = isKnown ? before : new Set<string>();
-    services?.add(record.service);
+    services?.add(service);
     const tooMany = services !== undefined && services.size > this.#limits.services;
     this.#services.delete(key);
     this.#services.set(key, tooMany ? undefined : services);

@@ -18,6 +18,7 @@ import { InstanceStates } from "./instance-states.ts";
 import { Judge } from "./judge.ts";
 import { keyOf } from "./keys.ts";
 import { Planner } from "./planner.ts";
+import { Predictions } from "./predictions.ts";
 import { InstanceReconciler } from "./reconciler.ts";
 import { PolicySummary } from "./summary.ts";
 import { sweep } from "./sweep.ts";
@@ -38,6 +39,8 @@ export interface InstanceControllerParts {
   readonly random: Random;
   /** Time between two sweeps, give or take a tenth, milliseconds. */
   readonly sweepEveryMs: number;
+  /** Treat every policy as mode Audit. */
+  readonly dryRun: boolean;
 }
 
 /** Evictions under way at once: an eviction mostly waits for the network. */
@@ -72,7 +75,8 @@ export class InstanceController {
     const { cluster, policies, registries, metrics, log, clock, random } = this.#parts;
     this.#states.clear();
     const states = this.#states;
-    const judge = new Judge({ cluster, clock, states, knowledge: this.#knowledge, policies });
+    const predictions = new Predictions(cluster, policies);
+    const judge = new Judge({ cluster, clock, states, knowledge: this.#knowledge, predictions, policies });
     const turns = new Turns({
       clock,
       random,
@@ -129,6 +133,7 @@ export class InstanceController {
       unsubscribeRegistries();
       unsubscribePolicies();
       turns.clear();
+      predictions.close();
     }
   }
 

@@ -9,6 +9,7 @@ import type { InstanceMemory, Judgement, Rules } from "../../verdict/types.ts";
 import type { CompiledPolicy, ManagedRegistry, PolicySet } from "../types.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import { keyOf } from "./keys.ts";
+import type { Predictions } from "./predictions.ts";
 import { PolicyForRecord } from "./policy-for-record.ts";
 
 /** A judgement with the policy in charge and the memory to keep for the next one. */
@@ -28,6 +29,7 @@ export class Judge {
   readonly #clock: Clock;
   readonly #states: InstanceStates;
   readonly #knowledge: LearnedServices;
+  readonly #predictions: Pick<Predictions, "servicesOf">;
   readonly #policyFor: PolicyForRecord;
   readonly #rules = new WeakMap<CompiledPolicy, Map<string, { readonly uid: string; readonly rules: Rules }>>();
   /** Key to when we evicted it; oldest first. */
@@ -38,12 +40,14 @@ export class Judge {
     clock: Clock;
     states: InstanceStates;
     knowledge: LearnedServices;
+    predictions: Pick<Predictions, "servicesOf">;
     policies: PolicySet;
   }) {
     this.#cluster = parts.cluster;
     this.#clock = parts.clock;
     this.#states = parts.states;
     this.#knowledge = parts.knowledge;
+    this.#predictions = parts.predictions;
     this.#policyFor = new PolicyForRecord(parts.policies, parts.cluster);
   }
 
@@ -101,6 +105,9 @@ export class Judge {
     for (const endpoint of record.endpoints) {
       for (const live of this.#livePodsAt(endpoint.host, endpoint.port, endpoint.isIp)) {
         this.#knowledge.observe(record, live, exactGuard);
+        for (const { service } of this.#predictions.servicesOf(live.pod.uid)) {
+          this.#knowledge.expect(record.registry, live.pod.workload, service);
+        }
       }
     }
   }

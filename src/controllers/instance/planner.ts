@@ -16,6 +16,7 @@ export class Planner {
   readonly #policies: PolicySet;
   readonly #registries: RegistrySet;
   readonly #clock: Clock;
+  readonly #dryRun: boolean;
 
   constructor(parts: {
     cluster: Pick<ClusterView, "listHistory" | "nodeCounts">;
@@ -24,6 +25,8 @@ export class Planner {
     policies: PolicySet;
     registries: RegistrySet;
     clock: Clock;
+    /** Treat every policy as mode Audit. */
+    dryRun: boolean;
   }) {
     this.#cluster = parts.cluster;
     this.#states = parts.states;
@@ -31,12 +34,13 @@ export class Planner {
     this.#policies = parts.policies;
     this.#registries = parts.registries;
     this.#clock = parts.clock;
+    this.#dryRun = parts.dryRun;
   }
 
   decide({ judgement, policy }: Judged, registry: ManagedRegistry): Decision {
     const { record } = judgement;
     return plan(judgement, {
-      rules: policy.plan,
+      rules: this.#dryRun && policy.plan.mode === "Enforce" ? { ...policy.plan, mode: "Audit" } : policy.plan,
       deleting:
         !this.#policies.isInForce(policy.name, policy.uid) || !this.#registries.isInForce(registry.name, registry.uid),
       canQuarantine: registry.adapter.capabilities.quarantine,

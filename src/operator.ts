@@ -1,0 +1,227 @@
+import type { KubeConfig } from "@kubernetes/client-node";
+
+import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
+import type { Clock, Random } from "./clock/clock.ts";
+import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
+import { InstanceController } from "./controllers/instance/instance-controller.ts";
+import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
+import { instanceEvents } from "./controllers/policy/instance-events.ts";
+import { Policies } from "./controllers/policy/policy-set.ts";
+import { adapterFactory } from "./controllers/registry/adapter-factory.ts";
+import { projectRegistry, type RegistryObject } from "./controllers/registry/registry-object.ts";
+import { Registries } from "./controllers/registry/registry-set.ts";
+import { secretsIn } from "./controllers/registry/secrets.ts";
+import { QuorumPods } from "./eviction/quorum-pods.ts";
+import type { Flags } from "./flags.ts";
+import { EventRecorder } from "./kube/event-recorder.ts";
+import { LeaseElection } from "./kube/leader-election-elector.ts";
+import { type Election, type ElectionCallbacks, electionIdentity, NoElection } from "./kube/leader-election.ts";
+import { Reflector } from "./kube/reflector.ts";
+import { KubeTransport } from "./kube/transport.ts";
+import type { Sink } from "./kube/types.ts";
+import type { ReadinessCheck } from "./telemetry/http.ts";
+import type { Logger } from "./telemetry/log.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+export interface OperatorParts {
+  readonly flags: Flags;
+  readonly config: KubeConfig;
+  /** Unique among all replicas that ever ran. */
+  readonly identity?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** How long Events on their way may take at the end. */
+const LAST_EVENTS_MS = 2_000;
+
+/** The whole operator. Nothing is asked of any server before run(). */
+export class Operator {
+  readonly #parts: OperatorParts;
+  readonly #transport: KubeTransport;
+  readonly #cluster: WatchedCluster;
+  readonly #policies: Policies;
+  readonly #registries: Registries;
+  readonly #recorder: EventRecorder;
+  readonly #election: Election;
+  readonly #instances: InstanceController;
+  readonly #policyReflector: Reflector<PolicyObject>;
+  readonly #registryReflector: Reflector<RegistryObject>;
+  readonly #clusterUid = Promise.withResolvers<string>();
+  #term: Promise<void> = Promise.resolve();
+
+  constructor(parts: OperatorParts) {
+    this.#parts = parts;
+    const { flags, clock, random, log, metrics } = parts;
+    const identity = parts.identity ?? electionIdentity();
+    this.#transport = new KubeTransport({ config: parts.config, clock, metrics: metrics.restClient });
+    this.#cluster = watchCluster({
+      transport: this.#transport,
+      clock,
+      random,
+      metrics: metrics.reflector,
+      relistEveryMs: flags.relistIntervalMs,
+      freshForMs: flags.freshnessLimitMs,
+      clusterDomain: flags.clusterDomain,
+    });
+    const { view } = this.#cluster;
+    this.#recorder = new EventRecorder({
+      transport: this.#transport,
+      reportingInstance: identity,
+      clock,
+      random,
+      log,
+      metrics,
+    });
+    this.#policies = new Policies((namespace) => view.namespaceLabels(namespace));
+    this.#registries = new Registries({
+      createAdapter: adapterFactory({ holder: identity, clock, random, metrics }),
+      readSecret: secretsIn(flags.namespace, this.#transport),
+      clusterUid: this.#clusterUid.promise,
+      clock,
+      random,
+      log,
+    });
+    this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
+    this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
+    this.#election = this.#electionOf(identity);
+    this.#instances = new InstanceController({
+      cluster: view,
+      policies: this.#policies,
+      registries: this.#registries,
+      live: new QuorumPods(this.#transport, this.#cluster.projector.project),
+      isLeader: () => this.#election.isValid(),
+      requestList: () => this.#cluster.requestPodList(),
+      events: instanceEvents(this.#recorder),
+      metrics,
+      log,
+      clock,
+      random,
+      sweepEveryMs: flags.sweepIntervalMs,
+      dryRun: flags.dryRun,
+    });
+    this.#connect();
+  }
+
+  /** What must hold before this replica counts as ready; registries are no part of it. */
+  readonly ready = (): readonly ReadinessCheck[] => {
+    const kinds = {
+      ...this.#cluster.freshness(),
+      registrationpolicies: this.#policyReflector.freshness(),
+      registries: this.#registryReflector.freshness(),
+    };
+    return Object.entries(kinds).map(([name, { synced, problem }]) => ({
+      name,
+      problem: synced ? undefined : (problem?.message ?? "not listed completely yet"),
+    }));
+  };
+
+  /** Works until the signal aborts, then hands over leadership and ends what is under way. */
+  async run(signal: AbortSignal): Promise<void> {
+    const watches = new AbortController();
+    const running = [
+      this.#cluster.run(watches.signal),
+      this.#policyReflector.run(watches.signal),
+      this.#registryReflector.run(watches.signal),
+    ];
+    try {
+      await Promise.race([this.#election.run(signal), ...running]);
+    } finally {
+      await this.#term;
+      watches.abort();
+      await Promise.allSettled(running);
+      await this.#registries.close();
+      await this.#recorder.close(LAST_EVENTS_MS);
+      await this.#transport.close();
+    }
+  }
+
+  #reflect<T extends PolicyObject | RegistryObject>(
+    resource: string,
+    project: (raw: unknown) => T,
+    sink: Sink<T>,
+  ): Reflector<T> {
+    const { flags, clock, random, metrics } = this.#parts;
+    return new Reflector({
+      transport: this.#transport,
+      clock,
+      random,
+      path: `/apis/${GROUP}/${VERSION}/${resource}`,
+      project,
+      sink,
+      relistEveryMs: flags.relistIntervalMs,
+      metrics: metrics.reflector(resource),
+    });
+  }
+
+  #electionOf(identity: string): Election {
+    const { flags, clock, random, log, metrics } = this.#parts;
+    const callbacks: ElectionCallbacks = {
+      onStarted: (signal) => {
+        log.info({ identity }, "this replica leads: it judges and acts");
+        this.#term = this.#lead(signal);
+      },
+      onStopped: async () => {
+        await this.#term;
+        log.info({ identity }, "this replica leads no more: its caches stay warm");
+      },
+      onNewLeader: (leader) => {
+        log.info({ leader }, "leader elected");
+      },
+    };
+    if (!flags.leaderElect) return new NoElection(callbacks);
+    const { namespace, leaseName: name } = flags;
+    return new LeaseElection({
+      transport: this.#transport,
+      namespace,
+      name,
+      identity,
+      callbacks,
+      clock,
+      random,
+      log,
+      metrics,
+    });
+  }
+
+  /** Everything that only the leader does. */
+  async #lead(signal: AbortSignal): Promise<void> {
+    await this.#instances.run(signal);
+  }
+
+  /** Lets the parts that keep something follow what the others see. */
+  #connect(): void {
+    const { clock, metrics, log } = this.#parts;
+    const { view, projector, requestPodList } = this.#cluster;
+    let isKnown = false;
+    const followIdentity = (): void => {
+      if (isKnown || view.clusterUid === undefined) return;
+      isKnown = true;
+      log.info({ clusterUid: view.clusterUid }, "cluster identified by the UID of its namespace kube-system");
+      this.#clusterUid.resolve(view.clusterUid);
+    };
+    view.subscribe((events) => {
+      followIdentity();
+      for (const event of events) if (event.kind === "Namespace") this.#policies.namespaceChanged(event.name);
+    });
+    this.#policies.subscribe(() => {
+      const keys = Iterator.from(this.#policies.values()).flatMap(({ naming }) =>
+        naming?.from === "Annotation" ? [naming.key] : [],
+      );
+      if (projector.keepAnnotations(keys)) requestPodList();
+    });
+    metrics.collect(() => {
+      const { pods, tombstones } = view.counts;
+      metrics.cluster.pods.set(pods);
+      metrics.cluster.tombstones.set(tombstones);
+      metrics.cluster.viewAge.set(ageSeconds(view.freshness(clock.monotonic()).caughtUpTo, clock));
+    });
+  }
+}
+
+/** Never negative; infinite while nothing is proven. */
+function ageSeconds(caughtUpTo: number, clock: Clock): number {
+  return Math.max(0, clock.monotonic() - caughtUpTo) / 1000;
+}
