@@ -16,8 +16,11 @@ export interface StatusApply extends ApplyOptions {
   readonly kind: string;
   readonly name: string;
   readonly namespace?: string;
-  /** Apply only to this very object, not to a later one of the same name. */
-  readonly uid?: string;
+  /**
+   * Apply only if the object is at this version, and so is not a later one of the same name. (A UID would not do: the
+   * API server ignores it when it applies the status of a custom resource.)
+   */
+  readonly resourceVersion?: string;
   /** All status fields this manager owns: one that it owned and that is missing here is removed. */
   readonly status: unknown;
   /** The status as it was last seen or applied. When `status` says the same nothing is sent. */
@@ -41,16 +44,16 @@ type Requester = Pick<KubeTransport, "request">;
 
 /**
  * Server-side apply of the status subresource. Never creates the object.
- * @throws KubeError `Conflict` when another manager owns a field (without `force`) or the UID is another one,
+ * @throws KubeError `Conflict` when another manager owns a field (without `force`) or the version is another one,
  * `NotFound`, `Invalid`, ...
  */
 export async function applyStatus(transport: Requester, request: StatusApply): Promise<ApplyResult> {
   if (request.observed !== undefined && sameContent(request.observed, request.status)) return { outcome: "Unchanged" };
-  const { apiVersion, kind, name, namespace, uid, status } = request;
+  const { apiVersion, kind, name, namespace, resourceVersion, status } = request;
   return apply(transport, request, `${request.path}/status`, {
     apiVersion,
     kind,
-    metadata: { name, namespace, uid },
+    metadata: { name, namespace, resourceVersion },
     status,
   });
 }
