@@ -109,7 +109,7 @@ export class KeyTable {
   }
 
   /** @returns whether an instance left */
-  remove(id: string): boolean {
+  removeId(id: string): boolean {
     this.#ignore(id, undefined);
     return this.#rows.delete(id);
   }

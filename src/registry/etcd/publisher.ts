@@ -112,6 +112,6 @@ export class Batch {
   }
 
   remove(id: string): void {
-    if (this.#table.remove(id)) this.changed.set(id, undefined);
+    if (this.#table.removeId(id)) this.changed.set(id, undefined);
   }
 }

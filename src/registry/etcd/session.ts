@@ -213,7 +213,7 @@ export class Session implements WatchListener {
       }
     });
     for (const id of [...table.ids()]) {
-      if (!listed.has(id)) table.remove(id);
+      if (!listed.has(id)) table.removeId(id);
     }
     canary.restart();
     const positions = prefixes.map(() => listing.revision);

@@ -67,6 +67,9 @@ interface Cause {
   readonly explanation: string;
 }
 
+const UNAVAILABLE: number = status.UNAVAILABLE;
+const INTERNAL: number = status.INTERNAL;
+
 /** gRPC statuses that say it all. */
 const STATUS_CAUSES: ReadonlyMap<number, Cause> = new Map<number, Cause>([
   [status.DEADLINE_EXCEEDED, { reason: "TimedOut", explanation: "no answer in time" }],
@@ -79,9 +82,9 @@ function causeOf(code: number, details: string): Cause {
   for (const [phrase, reason, explanation] of ETCD_ERRORS) {
     if (details.includes(phrase)) return { reason, explanation };
   }
-  if (code === Number(status.UNAVAILABLE)) return causeOfUnavailable(details);
+  if (code === UNAVAILABLE) return causeOfUnavailable(details);
   // A server that dies in the middle of an answer resets the stream.
-  if (code === Number(status.INTERNAL) && details.includes("RST_STREAM"))
+  if (code === INTERNAL && details.includes("RST_STREAM"))
     return { reason: "Unreachable", explanation: "the connection broke" };
   return (
     STATUS_CAUSES.get(code) ?? {
