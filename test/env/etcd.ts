@@ -74,7 +74,7 @@ export interface EtcdServer {
   /** With the option `tls` only. */
   readonly tls: EtcdTlsFiles | undefined;
   /**
-   * Runs etcdctl against all members, as root, and returns what it prints.
+   * Runs etcdctl against all members, as root unless `--user=` names another, and returns what it prints.
    * @throws Error with what etcdctl says
    */
   ctl(...args: readonly string[]): Promise<string>;
@@ -134,6 +134,8 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> 
           ],
           logFile: join(directory, `${member.name}.log`),
           ready: () => isHealthy(member.metricsUrl),
+          // What it has written outlives SIGKILL, and on SIGTERM it looks for a leader to succeed it.
+          stopGrace: 0,
         }),
       ),
     );
@@ -188,8 +190,9 @@ class EtcdCluster implements EtcdServer {
     if (tls !== undefined) {
       flags.push(`--cacert=${tls.caFile}`, `--cert=${tls.clientCertificateFile}`, `--key=${tls.clientKeyFile}`);
     }
+    const asRoot = this.#root !== undefined && !args.some((argument) => argument.startsWith("--user="));
     // In the environment, not in the arguments, which every user of the machine can read.
-    const env = this.#root === undefined ? process.env : { ...process.env, ETCDCTL_USER: this.#root };
+    const env = asRoot ? { ...process.env, ETCDCTL_USER: this.#root } : process.env;
     const { stdout } = await execute(this.etcdctl, [...flags, ...args], { env, maxBuffer: 1 << 28 });
     return stdout;
   }

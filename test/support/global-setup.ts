@@ -1,7 +1,7 @@
-
 import type { TestProject } from "vitest/node";
 
-import { startControlPlane, startEtcd } from "../env/index.ts";
+import { Scope, startControlPlane, startEtcd } from "../env/index.ts";
+import { installCrds } from "./crds.ts";
 
 /** The servers that all integration tests share; tests that break servers start their own. */
 export interface SharedEnvironment {
@@ -23,18 +23,31 @@ declare module "vitest" {
   }
 }
 
-/** Starts the shared servers before the first integration test and returns what ends them after the last. */
+/**
+ * Starts the shared servers before the first integration test and returns what ends them after the last. The control
+ * plane has a controller manager, no scheduler and no kubelets (see cluster-fixture.ts), and serves our kinds.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [controlPlane, etcd] = await Promise.all([startControlPlane({ controllerManager: true }), startEtcd()]);
-  project.provide("env", {
-    kubeconfig: controlPlane.kubeconfig,
-    kubeUrl: controlPlane.url,
-    kubeCaFile: controlPlane.caFile,
-    kubeToken: controlPlane.token,
-    kubectl: controlPlane.kubectl,
-    etcdEndpoints: etcd.endpoints,
-  });
-  return async () => {
-    await Promise.all([controlPlane.stop(), etcd.stop()]);
-  };
+  const scope = new Scope();
+  try {
+    const [controlPlane, etcd] = await Promise.all([
+      startControlPlane({ controllerManager: true, scope }).then(async (started) => {
+        await installCrds(started);
+        return started;
+      }),
+      startEtcd({ scope }),
+    ]);
+    project.provide("env", {
+      kubeconfig: controlPlane.kubeconfig,
+      kubeUrl: controlPlane.url,
+      kubeCaFile: controlPlane.caFile,
+      kubeToken: controlPlane.token,
+      kubectl: controlPlane.kubectl,
+      etcdEndpoints: etcd.endpoints,
+    });
+  } catch (error) {
+    await scope.stop();
+    throw error;
+  }
+  return () => scope.stop();
 }

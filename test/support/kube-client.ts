@@ -32,6 +32,12 @@ export interface KubeList<Item = KubeObject> {
   readonly items: readonly Item[];
 }
 
+/** One event of a watch. */
+export interface KubeEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: KubeObject;
+}
+
 /** The apiserver answered with an error. */
 export class KubeApiError extends Error {
   /** HTTP status. */
@@ -51,6 +57,8 @@ export type Query = Readonly<Record<string, string | number | boolean>>;
 
 /** Content types of a patch. */
 export type PatchType = "application/merge-patch+json" | "application/json-patch+json" | "application/apply-patch+yaml";
+
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** How long one call may take, in milliseconds. */
 const DEADLINE = 30_000;
@@ -97,6 +105,18 @@ export class KubeClient {
     return items;
   }
 
+  /**
+   * What has happened in a collection since a resourceVersion, up to about now.
+   * @throws KubeApiError
+   */
+  async watch(path: string, resourceVersion: string): Promise<KubeEvent[]> {
+    const text = await this.#text("GET", path, { watch: true, resourceVersion, timeoutSeconds: 1 });
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as KubeEvent);
+  }
+
   /** @throws KubeApiError */
   async create<Answer = KubeObject>(path: string, body: object, query: Query = {}): Promise<Answer> {
     return this.#call("POST", path, query, body);
@@ -141,12 +161,22 @@ export class KubeClient {
   }
 
   async #call<Answer>(
-    method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE",
+    method: Method,
+    path: string,
+    query: Query,
+    body?: object,
+    contentType?: string,
+  ): Promise<Answer> {
+    return JSON.parse(await this.#text(method, path, query, body, contentType)) as Answer;
+  }
+
+  async #text(
+    method: Method,
     path: string,
     query: Query,
     body?: object,
     contentType = "application/json",
-  ): Promise<Answer> {
+  ): Promise<string> {
     const signal = AbortSignal.timeout(DEADLINE);
     for (;;) {
       const response = await this.#pool.request({
@@ -158,7 +188,7 @@ export class KubeClient {
         body: body === undefined ? null : JSON.stringify(body),
       });
       const text = await response.body.text();
-      if (response.statusCode < 300) return JSON.parse(text) as Answer;
+      if (response.statusCode < 300) return text;
       if (response.statusCode === 429 && response.headers["retry-after"] !== undefined) {
         await delay(Number(response.headers["retry-after"]) * 1000, undefined, { signal });
         continue;
