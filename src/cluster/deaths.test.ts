@@ -182,6 +182,14 @@ describe("what becomes of a pod", () => {
       [["list", running], ["list"], ["list", running]],
       alive,
     ],
+    "missing from one list and back as finished, without its address: finished": [
+      [["list", running], ["list"], ["list", { ...failed, ips: [] }]],
+      { live: false, deaths: ["Finished"], seenAt: 3 },
+    ],
+    "moved away, missing from one list and back at its old address: alive, nothing remembered": [
+      [["set", running], ["set", { ...running, ips: ["10.42.0.8"] }], ["list"], ["list", running]],
+      alive,
+    ],
     "containers run again though the phase was final: alive, nothing remembered": [
       [
         ["set", failed],
@@ -382,10 +390,11 @@ describe("the view's events", () => {
 describe("the comparison of complete lists", () => {
   it("tells pods that were seen to end from those that are simply missing", () => {
     const cluster = new ClusterViewFixture();
-    const pods = Array.from({ length: 10 }, (_, i): PodSpec => ({ name: `p${i}`, ips: [`10.42.1.${i}`] }));
+    const podAt = (i: number): PodSpec => ({ name: `p${i}`, ips: [`10.42.1.${i}`] });
+    const pods = Array.from({ length: 10 }, (_, i) => podAt(i));
     cluster.pods.list(pods.map(rawPod));
-    cluster.pods.delete(rawPod(pods[0] as PodSpec));
-    cluster.pods.set(rawPod({ ...(pods[1] as PodSpec), container: "terminated", phase: "Failed" }));
+    cluster.pods.delete(rawPod(podAt(0)));
+    cluster.pods.set(rawPod({ ...podAt(1), container: "terminated", phase: "Failed" }));
     cluster.pods.set(rawPod({ name: "new", ips: ["10.42.1.99"] }));
     cluster.pods.list([...pods.slice(5), { name: "new", ips: ["10.42.1.99"] }].map(rawPod));
     cluster.pods.list([...pods.slice(5), { name: "new", ips: ["10.42.1.99"] }].map(rawPod));

@@ -120,7 +120,8 @@ export class PodTable {
   #add(pod: PodRecord, createdAfter: number, seen: Moment): PodEvent {
     // A list that lacked a living pod was wrong; its return proves nothing about when it was created.
     const known = this.#tombstones.of(pod.uid).map((tombstone) => tombstone.createdAfter);
-    this.#tombstones.forget(pod.uid, () => true);
+    const keys = this.#tombstones.forget(pod.uid, ({ reason }) => reason !== "AddressReleased");
+    for (const address of ownAddresses(pod)) this.#tombstones.release(pod.uid, address);
     const entry = new PodEntry(pod, Math.min(createdAfter, ...known), seen);
     this.#entries.set(pod.uid, entry);
     this.#byNamespace.add(pod.namespace, entry);
@@ -128,7 +129,7 @@ export class PodTable {
     this.#trackHidden(entry, undefined, seen);
     this.#reindex(entry, []);
     if (entry.ended !== undefined) {
-      this.#bury(entry, entry.ended, [pod], seen);
+      this.#bury(entry, entry.ended, [pod], seen, keys);
       return this.#event(entry, "Ended", entry.ended, [pod], seen);
     }
     this.#liveCount++;
@@ -183,11 +184,19 @@ export class PodTable {
     return this.#event(entry, "Ended", reason, [before.pod, entry.pod], seen);
   }
 
-  #bury(entry: PodEntry, reason: DeathReason, states: readonly PodRecord[], seen: Moment): void {
+  /** @param known further keys under which it could be found */
+  #bury(
+    entry: PodEntry,
+    reason: DeathReason,
+    states: readonly PodRecord[],
+    seen: Moment,
+    known: Iterable<string> = [],
+  ): void {
     const { pod, createdAfter } = entry;
     // What was never bound to a node never ran, and registered nothing.
     if (pod.node === "") return;
     const keys = this.#tombstones.forget(pod.uid, (tombstone) => isConfirmed(tombstone.reason));
+    for (const key of known) keys.add(key);
     for (const state of states) for (const key of deathKeys(state, this.#hostAddressesOf(state))) keys.add(key);
     const { now: seenAt, after: endedAfter } = entry.deathMoment(reason, seen);
     this.#tombstones.bury({ pod, createdAfter, reason, seenAt, endedAfter }, keys, seen.now);

@@ -190,8 +190,8 @@ describe("a projected pod's labels and annotations", () => {
   });
 
   it("hold nothing but the pod's labels, even for names that objects inherit", () => {
-    expect(project(rawPod({ name: "a" })).labels["constructor"]).toBeUndefined();
-    expect(project(rawPod({ name: "a", labels: { constructor: "x" } })).labels["constructor"]).toBe("x");
+    expect(project(rawPod({ name: "a" })).labels.constructor).toBeUndefined();
+    expect(project(rawPod({ name: "a", labels: { constructor: "x" } })).labels.constructor).toBe("x");
   });
 
   it("keep the pod's own name as a label's value without confusing pods", () => {

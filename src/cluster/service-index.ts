@@ -61,7 +61,7 @@ export class ServiceIndex {
 
   removePolicy(name: string): void {
     if (!this.#policies.delete(name)) return;
-    for (const { pod } of this.#byUid.values()) this.#index(pod);
+    for (const { pod } of [...this.#byUid.values()]) this.#index(pod);
   }
 
   /** Live pods expected to register this service under this policy. */
