@@ -77,7 +77,7 @@ export class Operator {
     });
     this.#policies = new Policies((namespace) => view.namespaceLabels(namespace));
     this.#registries = new Registries({
-      createAdapter: adapterFactory({ holder: identity, clock, random, metrics }),
+      makeAdapter: adapterFactory({ holder: identity, clock, random, metrics }),
       readSecret: secretsIn(flags.namespace, this.#transport),
       clusterUid: this.#clusterUid.promise,
       clock,
