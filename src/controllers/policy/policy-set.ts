@@ -32,6 +32,7 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
   readonly #candidates = new Map<string, readonly Candidate[]>();
   readonly #lastLabels = new Map<string, Readonly<Record<string, string>>>();
   readonly #listeners = new Set<() => void>();
+  readonly #objectListeners = new Set<(policy: string) => void>();
   #inForce = new Map<string, MatchingPolicy>();
   #ordered: readonly MatchingPolicy[] = [];
   #revision = 0;
@@ -45,6 +46,14 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
       if (type !== "Deleted") this.#objects.set(object.name, object);
       else if (this.#objects.get(object.name)?.uid === object.uid) this.#objects.delete(object.name);
     }
+    this.#compare();
+    for (const name of new Set(changes.map(({ object }) => object.name))) {
+      for (const listener of this.#objectListeners) listener(name);
+    }
+  }
+
+  /** Puts in force what is to be, and tells of it when it differs. */
+  #compare(): void {
     const inForce = new Map<string, MatchingPolicy>();
     for (const { name, deleting, compilation } of this.#objects.values()) {
       if (deleting || !compilation.accepted) continue;
@@ -96,8 +105,15 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
     return this.#inForce.get(name)?.uid === uid;
   }
 
-  subscribe(listener: () => void): void {
+  subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Called with the name of every object that changed, be it in its status only. */
+  subscribeObjects(listener: (policy: string) => void): () => void {
+    this.#objectListeners.add(listener);
+    return () => void this.#objectListeners.delete(listener);
   }
 
   /** Every object, whether in force or not. */

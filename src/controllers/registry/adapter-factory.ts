@@ -1,0 +1,110 @@
+import { parseDuration, type RegistrySpec } from "../../api/v1alpha1/index.ts";
+import type { Clock, Random } from "../../clock/clock.ts";
+import { HygeiaError } from "../../errors.ts";
+import { EtcdAdapter } from "../../registry/etcd/adapter.ts";
+import type { EtcdConnection } from "../../registry/etcd/options.ts";
+import type { RegistryMetrics } from "../../registry/metrics.ts";
+import type { RegistryAdapter } from "../../registry/port.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Credentials } from "./secrets.ts";
+
+/** An adapter, and the way to hand it other credentials while it runs. */
+export interface MadeAdapter {
+  readonly adapter: RegistryAdapter;
+  reconfigure(credentials: Credentials): void;
+}
+
+/**
+ * Makes the adapter for a Registry's spec. Connects to nothing.
+ * @throws an Error whose message says what in the spec can not be used
+ */
+export type AdapterFactory = (
+  name: string,
+  spec: RegistrySpec,
+  credentials: Credentials,
+  clusterUid: string,
+) => MadeAdapter;
+
+export interface AdapterContext {
+  /** Names this process among the replicas. */
+  readonly holder: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly metrics: Pick<Metrics, "registry">;
+}
+
+/** The adapters of all types of registry that the operator knows. */
+export function adapterFactory(context: AdapterContext): AdapterFactory {
+  const byType: Readonly<Record<RegistrySpec["type"], AdapterFactory>> = {
+    Etcd: (...args) => makeEtcd(context, ...args),
+  };
+  return (name, spec, credentials, clusterUid) => byType[spec.type](name, spec, credentials, clusterUid);
+}
+
+function makeEtcd(
+  { holder, clock, random, metrics }: AdapterContext,
+  name: string,
+  spec: RegistrySpec,
+  credentials: Credentials,
+  clusterUid: string,
+): MadeAdapter {
+  if (spec.etcd === undefined) throw new HygeiaError("InvalidSpec", "spec.etcd: must be set when spec.type is Etcd");
+  const adapter = new EtcdAdapter({
+    name,
+    connection: etcdConnection(spec, credentials),
+    layouts: spec.etcd.layouts,
+    recordPrefix: spec.etcd.recordPrefix,
+    clusterUid,
+    holder,
+    breaker: { slowAfterMs: parseDuration(spec.breaker.slowAfter), timeouts: spec.breaker.timeouts },
+    timing: { callTimeout: parseDuration(spec.requestTimeout) },
+    clock,
+    random,
+    metrics: requestMetrics(name, metrics),
+  });
+  return {
+    adapter,
+    reconfigure: (changed) => {
+      adapter.reconfigure(etcdConnection(spec, changed));
+    },
+  };
+}
+
+function etcdConnection({ endpoints, tls }: RegistrySpec, { ca, client, login }: Credentials): EtcdConnection {
+  if (!endpoints.some((endpoint) => endpoint.startsWith("https:"))) return { endpoints, credentials: login };
+  return {
+    endpoints,
+    credentials: login,
+    tls: {
+      ca: buffer(ca),
+      certificate: buffer(client?.certificate),
+      key: buffer(client?.privateKey),
+      serverName: tls?.serverName,
+    },
+  };
+}
+
+function buffer(text: string | undefined): Buffer | undefined {
+  return text === undefined ? undefined : Buffer.from(text);
+}
+
+/** Results that are no failures of the registry. */
+const fine: ReadonlySet<string> = new Set(["OK", "Slow", "Aborted"]);
+
+function requestMetrics(registry: string, { registry: metrics }: Pick<Metrics, "registry">): RegistryMetrics {
+  return {
+    call: (operation, result, seconds) => {
+      metrics.requestSeconds.observe({ registry, operation, result }, seconds);
+      if (!fine.has(result)) metrics.errors.inc({ registry, reason: result });
+    },
+    listed: (cause) => {
+      metrics.lists.inc({ registry, cause });
+    },
+    repaired: (count) => {
+      metrics.repaired.inc({ registry }, count);
+    },
+    watchEnded: (reason) => {
+      metrics.errors.inc({ registry, reason });
+    },
+  };
+}
