@@ -213,6 +213,11 @@ export function createMetrics(options: MetricsOptions) {
         "registry",
         "cause",
       ]),
+      repaired: counter(
+        "hygeia_registry_repaired_total",
+        "Records that a compare with a registry had to correct, because the watch had missed them.",
+        ["registry"],
+      ),
       errors: counter("hygeia_registry_errors_total", "Failed requests and broken watches, by reason.", [
         "registry",
         "reason",
