@@ -1,0 +1,44 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import type { ClusterAccess } from "./cluster-fixture.ts";
+import { KubeClient } from "./kube-client.ts";
+
+const execute = promisify(execFile);
+
+/** Where config/default puts the operator, and as whom it runs there. */
+export const OPERATOR_NAMESPACE = "hygeia-system";
+const SERVICE_ACCOUNT = "hygeia-controller-manager";
+
+const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
+const KINDS = ["registries", "registrationpolicies", "registrationreports"].map((plural) => `crd/${plural}.hygeia.dev`);
+
+/** One installation for each cluster, whoever asks first. */
+const installed = new Map<string, Promise<void>>();
+
+/** Applies config/default once for each cluster: the kinds, the operator's namespace, ServiceAccount and roles. */
+export async function installOperator(cluster: ClusterAccess): Promise<void> {
+  let done = installed.get(cluster.url);
+  if (done === undefined) installed.set(cluster.url, (done = install(cluster)));
+  await done;
+}
+
+/** A token of exactly the ServiceAccount that config/default gives the operator, good for an hour. */
+export async function operatorToken(cluster: ClusterAccess): Promise<string> {
+  const client = new KubeClient(cluster, 1);
+  try {
+    const path = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/serviceaccounts/${SERVICE_ACCOUNT}/token`;
+    const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
+    return (await client.create<{ status: { token: string } }>(path, body)).status.token;
+  } finally {
+    await client.close();
+  }
+}
+
+async function install({ kubectl, kubeconfig }: ClusterAccess): Promise<void> {
+  const run = (...args: readonly string[]) => execute(kubectl, [`--kubeconfig=${kubeconfig}`, ...args]);
+  // Server-side: several test files may install into one cluster at the same time.
+  await run("apply", "--server-side", "--force-conflicts", "-k", CONFIG);
+  await run("wait", "--for=condition=Established", "--timeout=60s", ...KINDS);
+}
