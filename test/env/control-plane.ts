@@ -73,7 +73,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 
   return inScope(options.scope, async (scope) => {
     const files = writeControlPlaneFiles(scope.directory("kubernetes"));
-    const etcd = await startEtcd({ members: options.etcdMembers ?? 1, scope });
+    const etcd = await startEtcd({ name: "kube-etcd", members: options.etcdMembers ?? 1, scope });
     const [etcdMember] = etcd.members;
     const [etcdUrl] = etcd.endpoints;
     if (etcdMember === undefined || etcdUrl === undefined) throw new Error("startEtcd promised a member");

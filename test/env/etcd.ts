@@ -14,6 +14,8 @@ import { inScope, type Scope } from "./scope.ts";
 const execute = promisify(execFile);
 
 export interface EtcdOptions {
+  /** Stands in messages; default `etcd`. */
+  readonly name?: string;
   /** How many servers form the cluster; default 1. */
   readonly members?: 1 | 3;
   /** Clients connect with TLS. */
@@ -104,9 +106,10 @@ interface Member {
 
 /** Starts etcd on free ports of 127.0.0.1. It does not fsync: nothing survives a crash of the machine. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
+  const { name = "etcd" } = options;
   const programs = await findPrograms(["etcd", "etcdctl"], options.log);
   return inScope(options.scope, async (scope) => {
-    const directory = scope.directory("etcd");
+    const directory = scope.directory(name);
     const tls = options.tls === undefined ? undefined : await writeTlsFiles(directory, options.tls);
     const layout = await planMembers(scope, directory, options.members ?? 1, tls === undefined ? "http" : "https");
     const initialCluster = layout.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(",");
@@ -120,7 +123,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> 
     const members = await Promise.all(
       layout.map((member) =>
         scope.start({
-          name: `etcd ${member.name}`,
+          name: layout.length === 1 ? name : `${name}-${member.name}`,
           command: programs.etcd,
           args: [
             `--name=${member.name}`,

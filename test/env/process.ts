@@ -28,6 +28,8 @@ export interface ManagedProcess {
   /** Of the present run, or of the last one. */
   readonly pid: number;
   readonly running: boolean;
+  /** How long it may take to end after SIGTERM, in milliseconds; 0: it is not asked. */
+  readonly stopGrace: number;
   /** Resolves when the present run has ended, with its exit code (null when a signal ended it). */
   readonly exited: Promise<number | null>;
   /** SIGSTOP: it keeps its connections and answers nothing. */
@@ -73,6 +75,10 @@ class ServerProcess implements ManagedProcess {
 
   get running(): boolean {
     return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get stopGrace(): number {
+    return this.#spec.stopGrace ?? 5_000;
   }
 
   get exited(): Promise<number | null> {
@@ -135,13 +141,12 @@ class ServerProcess implements ManagedProcess {
 
   async stop(): Promise<void> {
     if (!this.running) return;
-    const grace = this.#spec.stopGrace ?? 5_000;
-    if (grace === 0) return this.kill();
+    if (this.stopGrace === 0) return this.kill();
     // A stopped process sees no SIGTERM.
     this.resume();
     const ended = this.kill("SIGTERM");
     const giveUp = new AbortController();
-    const late = delay(grace, true, { signal: giveUp.signal }).catch(() => false);
+    const late = delay(this.stopGrace, true, { signal: giveUp.signal }).catch(() => false);
     if (await Promise.race([ended.then(() => false), late])) await this.kill();
     giveUp.abort();
     await ended;

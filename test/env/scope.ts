@@ -4,7 +4,7 @@ import { forgetPid, keepDirectory, makeTemporaryDirectory, removeTemporaryDirect
 
 /** What outlives us after {@link Scope.release}, for whoever ends it later. */
 export interface Resources {
-  readonly processes: readonly { readonly name: string; readonly pid: number }[];
+  readonly processes: readonly Pick<ManagedProcess, "name" | "pid" | "stopGrace">[];
   readonly directories: readonly string[];
 }
 
@@ -57,7 +57,7 @@ export class Scope {
 
   /** From now on everything outlives this process. */
   release(): Resources {
-    const processes = this.#processes.map(({ name, pid }) => ({ name, pid }));
+    const processes = this.#processes.map(({ name, pid, stopGrace }) => ({ name, pid, stopGrace }));
     for (const { pid } of processes) forgetPid(pid);
     for (const directory of this.#directories) keepDirectory(directory);
     const parts = this.#children.map((child) => child.release());

@@ -136,9 +136,13 @@ export function cut(options: { readonly how?: "Reset" | "Close"; readonly afterB
   };
 }
 
-/** Ends the answer in good order after so many bytes, as a broken proxy would. Only for answers in chunks. */
+/** Ends the answer in good order after so many bytes, as a broken proxy would. */
 export function truncate(afterBytes: number): Action {
   return {
+    onHead: (exchange) => {
+      exchange.lengthUnknown = true;
+      return Promise.resolve("Forward");
+    },
     onBody: async (part, exchange) => {
       const room = afterBytes - exchange.forwarded;
       if (part.length < room) return part;

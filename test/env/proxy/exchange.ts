@@ -19,6 +19,8 @@ export class Exchange {
   readonly rules = new Set<BoundRule>();
   /** Bytes of the answer's body that were forwarded. */
   forwarded = 0;
+  /** The answer may become shorter: its length is not told beforehand. */
+  lengthUnknown = false;
   /** Resolves when the client's connection or the answer has ended. */
   readonly closed: Promise<void>;
 

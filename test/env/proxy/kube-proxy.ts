@@ -198,6 +198,7 @@ async function forward(exchange: Exchange, route: Route): Promise<void> {
     if (!rule.isRemoved && (await rule.action.onHead?.(exchange, rule)) === "Done") return;
   const responseHeaders = { ...response.headers };
   for (const name of connectionHeaders) Reflect.deleteProperty(responseHeaders, name);
+  if (exchange.lengthUnknown) delete responseHeaders["content-length"];
   outgoing.writeHead(response.statusCode ?? 502, responseHeaders);
   outgoing.flushHeaders();
   for await (const part of request.isWatch ? wholeLines(response) : response) {

@@ -1,0 +1,126 @@
+/** `npm run env`: real servers in the background, for people and scripts. */
+import { writeFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { getGlobalDispatcher } from "undici";
+
+import { loadBackground, running, saveBackground, stopBackground } from "./background.ts";
+import { Scope, startConsul, startControlPlane, startEtcd, startNacos } from "./index.ts";
+
+const USAGE = `npm run env -- up [--registries consul,etcd,nacos] [--nodes N] [--out FILE]
+    starts a Kubernetes control plane and the registries (default: etcd) and returns when they serve;
+    FILE gets a JSON object with the path of a kubeconfig and a URL for each registry (default: standard output);
+    with --nodes, N simulated nodes run the pods that are scheduled on them
+npm run env -- down
+    stops them and removes their data`;
+
+/** One set of servers for each working copy. */
+const STATE_FILE = fileURLToPath(new URL("../../.env/background.json", import.meta.url));
+
+const REGISTRIES = ["consul", "etcd", "nacos"] as const;
+type RegistryName = (typeof REGISTRIES)[number];
+
+class UsageError extends Error {}
+
+function parse(args: readonly string[]): ReturnType<typeof parseUp> | { readonly command: "down" } {
+  const [command, ...rest] = args;
+  if (command === "up") return parseUp(rest);
+  if (command === "down" && rest.length === 0) return { command };
+  throw new UsageError(command === undefined ? "say what to do" : `unknown command: ${args.join(" ")}`);
+}
+
+function parseUp(args: string[]) {
+  const options = {
+    registries: { type: "string", default: "etcd" },
+    nodes: { type: "string", default: "0" },
+    out: { type: "string" },
+  } as const;
+  const { values } = parseArgs({ args, options });
+  const registries = values.registries.split(",").filter((name) => name !== "");
+  const unknown = registries.filter((name) => !REGISTRIES.includes(name as RegistryName));
+  if (unknown.length > 0) throw new UsageError(`unknown registries: ${unknown.join(", ")}`);
+  if (!/^\d+$/.test(values.nodes)) throw new UsageError(`--nodes wants a number, not ${values.nodes}`);
+  return {
+    command: "up" as const,
+    registries: registries as RegistryName[],
+    nodes: Number(values.nodes),
+    out: values.out === undefined ? undefined : resolve(values.out),
+  };
+}
+
+const startedAt = performance.now();
+
+function say(line: string): void {
+  process.stderr.write(`[${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s] ${line}\n`);
+}
+
+async function up({ registries, nodes, out }: ReturnType<typeof parseUp>): Promise<void> {
+  const before = loadBackground(STATE_FILE);
+  if (before !== undefined && running(before).length > 0) {
+    const where = before.out === undefined ? "" : `, described in ${before.out}`;
+    throw new Error(`servers of this working copy are up already${where}: stop them with \`npm run env -- down\``);
+  }
+  // What a crash of the machine, or somebody's kill, has left behind.
+  if (before !== undefined) await stopBackground(STATE_FILE, before);
+
+  const scope = new Scope();
+  const common = { scope, log: say };
+  const start: Record<RegistryName, () => Promise<string>> = {
+    consul: async () => (await startConsul(common)).url,
+    etcd: async () => (await startEtcd(common)).endpoints.join(","),
+    nacos: async () => (await startNacos(common)).url,
+  };
+  const announced = async <Result>(name: string, started: Promise<Result>): Promise<Result> => {
+    const result = await started;
+    say(`${name} serves`);
+    return result;
+  };
+  try {
+    const kwok = nodes > 0;
+    const plane = startControlPlane({ ...common, controllerManager: true, scheduler: true, kwok, nodes });
+    const [controlPlane, ...urls] = await Promise.all([
+      announced("the control plane", plane),
+      ...registries.map(async (name) => [name, await announced(name, start[name]())] as const),
+    ]);
+    const resources = scope.release();
+    const description = {
+      kubeconfig: controlPlane.kubeconfig,
+      kubectl: controlPlane.kubectl,
+      ...Object.fromEntries(urls),
+      pids: Object.fromEntries(resources.processes.map(({ name, pid }) => [name, pid])),
+    };
+    saveBackground(STATE_FILE, resources, out);
+    const text = `${JSON.stringify(description, undefined, 2)}\n`;
+    if (out === undefined) process.stdout.write(text);
+    else writeFileSync(out, text);
+    say(`all serve: export KUBECONFIG=${controlPlane.kubeconfig}`);
+  } catch (error) {
+    await scope.stop();
+    throw error;
+  }
+}
+
+async function down(): Promise<void> {
+  const background = loadBackground(STATE_FILE);
+  if (background === undefined) {
+    say("nothing is up");
+    return;
+  }
+  await stopBackground(STATE_FILE, background);
+  say(`stopped ${background.processes.map(({ name }) => name).join(", ")}`);
+}
+
+try {
+  const command = parse(process.argv.slice(2));
+  await (command.command === "up" ? up(command) : down());
+} catch (error) {
+  const { code } = error as { code?: unknown };
+  const isUsage = error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${isUsage ? `\n${USAGE}\n` : ""}`);
+  process.exitCode = isUsage ? 2 : 1;
+} finally {
+  // Its idle connections would hold the command for some seconds.
+  await getGlobalDispatcher().destroy();
+}
