@@ -70,7 +70,7 @@ export class PolicyStatusController {
       for (const { name } of policies.objects()) soon(name);
     };
     const unsubscribe = [policies.subscribeObjects(soon), registries.subscribeState(all), summary.subscribe(soon)];
-    for (const { name } of policies.objects()) controller.enqueue(name);
+    all();
     try {
       await Promise.all([controller.run(signal), census.run(all, signal)]);
     } finally {

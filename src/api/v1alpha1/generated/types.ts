@@ -404,15 +404,15 @@ export interface RegistrationReportStatus {
   evictions?: RegistrationReportEviction[];
 }
 /**
- * Counts, those of findings that did not fit into the list included.
+ * Counts.
  */
 export interface RegistrationReportSummary {
   /**
-   * All findings.
+   * Instances that are neither live nor foreign.
    */
   findings?: number;
   /**
-   * Findings left out because the list was full.
+   * Instances left out of findings because the list was full, foreign ones included.
    */
   omitted?: number;
   /**

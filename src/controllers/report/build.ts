@@ -1,0 +1,146 @@
+import type {
+  RegistrationReportEviction,
+  RegistrationReportFinding,
+  RegistrationReportRestore,
+  RegistrationReportStatus,
+} from "../../api/v1alpha1/index.ts";
+import { secondTime } from "../../clock/format.ts";
+import type { InstanceRecord, RestorePayload } from "../../registry/port.ts";
+import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
+
+/** What a report is made of. */
+export interface ReportFacts {
+  readonly policy: string;
+  readonly counts: InstanceCounts;
+  /** Worst first. */
+  readonly findings: readonly Finding[];
+  /** Of this process, newest first. */
+  readonly evictions: readonly EvictionEntry[];
+  /** What the report held when this process became leader, newest first. */
+  readonly earlier: readonly RegistrationReportEviction[];
+}
+
+/** As the schema has it. */
+export const MAX_FINDINGS = 200;
+const MAX_EVICTIONS = 100;
+/**
+ * Room for each of the two lists as JSON, in bytes. etcd takes 1.5 MiB for one object, the API server keeps some of it
+ * for itself.
+ */
+const MAX_LIST_BYTES = 512 * 1024;
+/** Longest registration kept in a report, in characters; a longer one is in the registry's own undo record only. */
+const MAX_VALUE = 8_192;
+
+/** The whole status of a report: always the same for the same facts, and always within the schema and etcd's limit. */
+export function buildReport(facts: ReportFacts): RegistrationReportStatus {
+  const { Live: live, Foreign: foreign } = facts.counts;
+  const total = Object.values(facts.counts).reduce((sum, count) => sum + count, 0) - live;
+  const findings = fitting(facts.findings.slice(0, MAX_FINDINGS).map(findingOf));
+  const evictions = fitting(mergeEvictions(facts.evictions.map(evictionOf), facts.earlier).slice(0, MAX_EVICTIONS));
+  return {
+    policy: facts.policy,
+    summary: {
+      findings: total - foreign,
+      omitted: Math.max(0, total - findings.length),
+      evictions: evictions.length,
+    },
+    findings,
+    evictions,
+  };
+}
+
+/** Own ones are newer, and what they say of one eviction counts. */
+function mergeEvictions(
+  own: readonly RegistrationReportEviction[],
+  earlier: readonly RegistrationReportEviction[],
+): RegistrationReportEviction[] {
+  const seen = new Set<string>();
+  const merged = [...own, ...earlier].filter(({ traceId = "", registry, id }) => {
+    const key = `${traceId}\n${registry}\n${id}`;
+    return !seen.has(key) && seen.add(key);
+  });
+  // Clocks of two leaders can differ; a stable sort leaves each one's order.
+  return merged.sort((a, b) => (a.time === b.time ? 0 : a.time < b.time ? 1 : -1));
+}
+
+/** The items from the first one on that fit in the room for one list. */
+function fitting<T>(items: readonly T[]): T[] {
+  let left = MAX_LIST_BYTES;
+  const fits: T[] = [];
+  for (const item of items) {
+    left -= Buffer.byteLength(JSON.stringify(item)) + 1;
+    if (left < 0) break;
+    fits.push(item);
+  }
+  return fits;
+}
+
+function findingOf({ judgement: { record, verdict }, firstSeen, action }: Finding): RegistrationReportFinding {
+  const isBlocked = action.startsWith("None:");
+  return {
+    registry: record.registry,
+    service: cut(record.service, 512),
+    instance: cut(record.instance, 512),
+    id: cut(record.id, 2_048),
+    address: cut(addressOf(record), 512),
+    verdict: verdict.kind as RegistrationReportFinding["verdict"],
+    reason: verdict.reason,
+    ...(verdict.evidence === undefined ? {} : { evidence: verdict.evidence.class }),
+    message: cut(verdict.message, 1_024),
+    firstSeen: secondTime(firstSeen),
+    action: action === "Evict" || action === "Quarantine" ? action : "None",
+    ...(isBlocked
+      ? { blockedBy: action.slice("None:".length) as RegistrationReportFinding["blockedBy"] & string }
+      : {}),
+  };
+}
+
+function evictionOf(entry: EvictionEntry): RegistrationReportEviction {
+  const { pod, restore } = entry;
+  return {
+    time: secondTime(entry.time),
+    registry: entry.registry,
+    service: cut(entry.service, 512),
+    instance: cut(entry.instance, 512),
+    id: cut(entry.id, 2_048),
+    address: cut(entry.address, 512),
+    evidence: entry.evidence,
+    reason: entry.reason,
+    ...(pod.uid === "" ? {} : { pod }),
+    traceId: entry.traceId,
+    result: resultOf(entry.result),
+    ...(restore === undefined ? {} : { restore: restoreOf(restore) }),
+  };
+}
+
+/** `Evicted` means that a later read agrees, `NotVerified` that only the registry's acknowledgement is known. */
+function resultOf(outcome: string): RegistrationReportEviction["result"] {
+  switch (outcome) {
+    case "Evicted":
+      return "Verified";
+    case "Quarantined":
+    case "Resurrected":
+      return outcome;
+    default:
+      return "Evicted";
+  }
+}
+
+function restoreOf({ format, value, encoding, ttlMs, undoKey }: RestorePayload): RegistrationReportRestore {
+  return {
+    format: cut(format, 64),
+    ...(value.length > MAX_VALUE ? {} : { value, encoding: encoding === "utf8" ? "UTF8" : "Base64" }),
+    ttlMilliseconds: ttlMs,
+    ...(undoKey === undefined ? {} : { undoKey: cut(undoKey, 2_048) }),
+  };
+}
+
+function addressOf({ endpoints }: InstanceRecord): string {
+  return endpoints.map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)).join(",");
+}
+
+/** At most so many characters as the schema counts them, the last an ellipsis when something is missing. */
+function cut(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  return `${text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
+}

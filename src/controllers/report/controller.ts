@@ -1,0 +1,151 @@
+import {
+  API_VERSION,
+  GROUP,
+  PLURALS,
+  VERSION,
+  type RegistrationReport,
+  type RegistrationReportStatus,
+} from "../../api/v1alpha1/index.ts";
+import type { Clock } from "../../clock/clock.ts";
+import { applyObject, applyStatus, sameContent } from "../../kube/apply.ts";
+import { Controller, type ReconcileContext, type Result } from "../../kube/controller.ts";
+import { KubeError } from "../../kube/http-errors.ts";
+import type { KubeTransport } from "../../kube/transport.ts";
+import type { Logger } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Policies } from "../policy/policy-set.ts";
+import { STATUS_FIELD_MANAGER } from "../status/status-writer.ts";
+import type { CompiledPolicy, InstanceSummary } from "../types.ts";
+import { buildReport, MAX_FINDINGS } from "./build.ts";
+
+export interface ReportParts {
+  readonly policies: Policies;
+  readonly summary: InstanceSummary;
+  readonly transport: Pick<KubeTransport, "request">;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Many changes make one write; a report is larger than a status, and less urgent. */
+const DEBOUNCE_MS = 2_000;
+/** A report that somebody removed or changed is put right after this. */
+const REVIEW_EVERY_MS = 60_000;
+const WRITE_DEADLINE_MS = 10_000;
+
+/** What is known of the report of one policy in this leadership. */
+interface Written {
+  readonly uid: string;
+  /** What it held at the beginning. */
+  readonly earlier: NonNullable<RegistrationReportStatus["evictions"]>;
+  status: RegistrationReportStatus | undefined;
+  reviewedAt: number;
+}
+
+/** Keeps one RegistrationReport for each policy, under its name and owned by it, while this replica leads. */
+export class ReportController {
+  readonly #parts: ReportParts;
+  readonly #written = new Map<string, Written>();
+
+  constructor(parts: ReportParts) {
+    this.#parts = parts;
+  }
+
+  /** Works until the signal aborts; to be called each time this replica becomes the leader. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { policies, summary, clock, log, metrics } = this.#parts;
+    this.#written.clear();
+    const controller = new Controller<string>({
+      name: "report",
+      reconcile: (name, context) => this.#reconcile(name, context),
+      clock,
+      log,
+      metrics,
+    });
+    const soon = (policy: string): void => controller.enqueueAfter(policy, DEBOUNCE_MS);
+    const all = (): void => {
+      for (const { name } of policies.values()) soon(name);
+    };
+    const unsubscribe = [policies.subscribe(all), summary.subscribe(soon)];
+    all();
+    try {
+      await controller.run(signal);
+    } finally {
+      for (const end of unsubscribe) end();
+    }
+  }
+
+  async #reconcile(name: string, { signal }: ReconcileContext): Promise<Result> {
+    const { policies, summary, clock } = this.#parts;
+    const policy = policies.get(name);
+    if (policy === undefined) {
+      // Its report goes with it, by its owner reference; one that is only not accepted keeps what it has.
+      if (policies.object(name) === undefined) this.#written.delete(name);
+      return undefined;
+    }
+    const report = await this.#reviewed(policy, signal);
+    const status = buildReport({
+      policy: name,
+      counts: summary.counts(name),
+      findings: summary.findings(name, MAX_FINDINGS),
+      evictions: summary.evictions(name),
+      earlier: report.earlier,
+    });
+    if (!sameContent(report.status, status)) {
+      if (!(await this.#write(name, status, signal))) {
+        report.reviewedAt = Number.NEGATIVE_INFINITY;
+        return { requeueAfterMs: DEBOUNCE_MS };
+      }
+      report.status = status;
+    }
+    return { requeueAfterMs: Math.max(1, report.reviewedAt + REVIEW_EVERY_MS - clock.monotonic()) };
+  }
+
+  /** Makes sure that the report exists and is the policy's; knows afterwards what it says. @throws KubeError */
+  async #reviewed(policy: CompiledPolicy, signal: AbortSignal): Promise<Written> {
+    const { transport, clock } = this.#parts;
+    const known = this.#written.get(policy.name);
+    const now = clock.monotonic();
+    if (known?.uid === policy.uid && now - known.reviewedAt < REVIEW_EVERY_MS) return known;
+    const { name, uid } = policy;
+    const result = await applyObject(transport, {
+      ...this.#request(name, signal),
+      object: {
+        apiVersion: API_VERSION,
+        kind: "RegistrationReport",
+        metadata: {
+          name,
+          ownerReferences: [{ apiVersion: API_VERSION, kind: "RegistrationPolicy", name, uid, controller: true }],
+        },
+      },
+    });
+    const { status } = (result.outcome === "Applied" ? result.object : {}) as Partial<RegistrationReport>;
+    const earlier = known?.uid === uid ? known.earlier : (status?.evictions ?? []);
+    const report = { uid, earlier, status, reviewedAt: now };
+    this.#written.set(name, report);
+    return report;
+  }
+
+  /** @returns false when somebody has removed the report */
+  async #write(name: string, status: RegistrationReportStatus, signal: AbortSignal): Promise<boolean> {
+    try {
+      const request = this.#request(name, signal);
+      const kind = "RegistrationReport";
+      await applyStatus(this.#parts.transport, { ...request, apiVersion: API_VERSION, kind, name, status });
+      return true;
+    } catch (error) {
+      if (error instanceof KubeError && error.isNotFound) return false;
+      throw error;
+    }
+  }
+
+  #request(name: string, signal: AbortSignal) {
+    return {
+      path: `/apis/${GROUP}/${VERSION}/${PLURALS.RegistrationReport}/${encodeURIComponent(name)}`,
+      fieldManager: STATUS_FIELD_MANAGER,
+      force: true,
+      deadlineMs: WRITE_DEADLINE_MS,
+      signal,
+    };
+  }
+}
