@@ -7,7 +7,10 @@ import { InstanceController } from "./controllers/instance/instance-controller.t
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
 import { instanceEvents } from "./controllers/policy/instance-events.ts";
 import { Policies } from "./controllers/policy/policy-set.ts";
+import { PolicyStatusController } from "./controllers/policy/controller.ts";
 import { adapterFactory } from "./controllers/registry/adapter-factory.ts";
+import { RegistryStatusController } from "./controllers/registry/controller.ts";
+import { collectRegistryGauges } from "./controllers/registry/gauges.ts";
 import { projectRegistry, type RegistryObject } from "./controllers/registry/registry-object.ts";
 import { Registries } from "./controllers/registry/registry-set.ts";
 import { secretsIn } from "./controllers/registry/secrets.ts";
@@ -47,6 +50,8 @@ export class Operator {
   readonly #recorder: EventRecorder;
   readonly #election: Election;
   readonly #instances: InstanceController;
+  readonly #policyStatus: PolicyStatusController;
+  readonly #registryStatus: RegistryStatusController;
   readonly #policyReflector: Reflector<PolicyObject>;
   readonly #registryReflector: Reflector<RegistryObject>;
   readonly #clusterUid = Promise.withResolvers<string>();
@@ -101,7 +106,24 @@ export class Operator {
       random,
       sweepEveryMs: flags.sweepIntervalMs,
       dryRun: flags.dryRun,
+      freshForMs: flags.freshnessLimitMs,
     });
+    const writing = {
+      policies: this.#policies,
+      registries: this.#registries,
+      cluster: view,
+      summary: this.#instances.summary,
+      transport: this.#transport,
+      recorder: this.#recorder,
+      freshForMs: flags.freshnessLimitMs,
+      dryRun: flags.dryRun,
+      clock,
+      random,
+      log,
+      metrics,
+    };
+    this.#policyStatus = new PolicyStatusController(writing);
+    this.#registryStatus = new RegistryStatusController(writing);
     this.#connect();
   }
 
@@ -188,7 +210,7 @@ export class Operator {
 
   /** Everything that only the leader does. */
   async #lead(signal: AbortSignal): Promise<void> {
-    await this.#instances.run(signal);
+    await Promise.all([this.#instances, this.#policyStatus, this.#registryStatus].map((part) => part.run(signal)));
   }
 
   /** Lets the parts that keep something follow what the others see. */
@@ -212,6 +234,7 @@ export class Operator {
       );
       if (projector.keepAnnotations(keys)) requestPodList();
     });
+    collectRegistryGauges(this.#registries, metrics, clock, this.#parts.flags.freshnessLimitMs);
     metrics.collect(() => {
       const { pods, tombstones } = view.counts;
       metrics.cluster.pods.set(pods);

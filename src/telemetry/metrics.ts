@@ -250,11 +250,10 @@ export function createMetrics(options: MetricsOptions) {
         "policy",
         "reason",
       ]),
-      budgetLeft: gauge(
-        "hygeia_budget_left",
-        "Evictions a registry's budget would allow now: of any kind, or of unexplained deaths.",
-        ["registry", "kind"],
-      ),
+      budgetLeft: gauge("hygeia_budget_left", "Evictions that a policy's budget would allow in a registry at once.", [
+        "policy",
+        "registry",
+      ]),
       selfPreservation: gauge(
         "hygeia_self_preservation",
         "1 while evictions of unexplained deaths are stopped, else 0.",

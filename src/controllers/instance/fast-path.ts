@@ -1,5 +1,6 @@
 import type { ClusterEvent } from "../../cluster/changes.ts";
 import type { RegistryReader } from "../../registry/port.ts";
+import type { RegistrySet } from "../types.ts";
 import { keyOf } from "./keys.ts";
 
 /**
@@ -12,6 +13,21 @@ export function keysAt(event: ClusterEvent, registries: Iterable<RegistryReader>
   for (const view of registries) {
     for (const host of event.addresses) collect(view, host, keys);
     for (const host of event.hosts) collect(view, host, keys);
+  }
+  return keys;
+}
+
+/**
+ * Which records a change of records concerns: those that changed, and those at the same addresses. What a pod registers
+ * tells what else is listed at its address and is not its own.
+ */
+export function keysBeside(registry: string, ids: readonly string[], registries: RegistrySet): ReadonlySet<string> {
+  const keys = new Set(ids.map((id) => keyOf(registry, id)));
+  const view = registries.get(registry)?.view;
+  for (const id of ids) {
+    for (const { host } of view?.get(id)?.endpoints ?? []) {
+      for (const record of view?.byHost(host) ?? []) keys.add(keyOf(registry, record.id));
+    }
   }
   return keys;
 }

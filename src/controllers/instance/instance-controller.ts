@@ -13,7 +13,8 @@ import { LearnedServices } from "../../verdict/services.ts";
 import type { PolicySet, RegistrySet } from "../types.ts";
 import type { InstanceEvents } from "./events.ts";
 import { EvictionLog } from "./eviction-log.ts";
-import { keysAt } from "./fast-path.ts";
+import { keysAt, keysBeside } from "./fast-path.ts";
+import { collectInstanceGauges } from "./gauges.ts";
 import { InstanceStates } from "./instance-states.ts";
 import { Judge } from "./judge.ts";
 import { keyOf } from "./keys.ts";
@@ -41,6 +42,8 @@ export interface InstanceControllerParts {
   readonly sweepEveryMs: number;
   /** Treat every policy as mode Audit. */
   readonly dryRun: boolean;
+  /** A view of a registry older than this decides nothing, milliseconds. */
+  readonly freshForMs: number;
 }
 
 /** Evictions under way at once: an eviction mostly waits for the network. */
@@ -76,7 +79,7 @@ export class InstanceController {
     this.#states.clear();
     const states = this.#states;
     const predictions = new Predictions(cluster, policies);
-    const judge = new Judge({ cluster, clock, states, knowledge: this.#knowledge, predictions, policies });
+    const judge = new Judge({ ...this.#parts, states, knowledge: this.#knowledge, predictions });
     const turns = new Turns({
       clock,
       random,
@@ -120,9 +123,10 @@ export class InstanceController {
     });
     const unsubscribeRegistries = registries.subscribe(({ registry, upserted, removed, whole }) => {
       if (whole) sweepSoon.fire();
-      else for (const id of upserted) controller.enqueue(keyOf(registry, id), { priority: "High" });
+      else for (const key of keysBeside(registry, upserted, registries)) controller.enqueue(key, { priority: "High" });
       for (const id of removed) controller.enqueue(keyOf(registry, id), { priority: "Low" });
     });
+    const uncollect = collectInstanceGauges({ ...this.#parts, states, budgets: this.#budgets, planner: this.#planner });
     const unsubscribePolicies = policies.subscribe(() => sweepSoon.fire());
 
     const sweeps = this.#sweepForEver(judge, controller, sweepSoon, signal);
@@ -132,6 +136,7 @@ export class InstanceController {
       unsubscribe();
       unsubscribeRegistries();
       unsubscribePolicies();
+      uncollect();
       turns.clear();
       predictions.close();
     }

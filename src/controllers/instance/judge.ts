@@ -29,6 +29,7 @@ export class Judge {
   readonly #clock: Clock;
   readonly #states: InstanceStates;
   readonly #knowledge: LearnedServices;
+  readonly #freshForMs: number;
   readonly #predictions: Pick<Predictions, "servicesOf">;
   readonly #policyFor: PolicyForRecord;
   readonly #rules = new WeakMap<CompiledPolicy, Map<string, { readonly uid: string; readonly rules: Rules }>>();
@@ -42,11 +43,14 @@ export class Judge {
     knowledge: LearnedServices;
     predictions: Pick<Predictions, "servicesOf">;
     policies: PolicySet;
+    /** A view of a registry older than this decides nothing, milliseconds. */
+    freshForMs: number;
   }) {
     this.#cluster = parts.cluster;
     this.#clock = parts.clock;
     this.#states = parts.states;
     this.#knowledge = parts.knowledge;
+    this.#freshForMs = parts.freshForMs;
     this.#predictions = parts.predictions;
     this.#policyFor = new PolicyForRecord(parts.policies, parts.cluster);
   }
@@ -70,6 +74,7 @@ export class Judge {
       rules: this.#rulesOf(policy, registry),
       exactGuard,
       now: this.#clock.monotonic(),
+      maxRegistryAgeMs: this.#freshForMs,
     });
     // A new pod that took the entry over is no comeback of the old one.
     const settled = verdict.kind === "Live" && memory.resurrected ? { ...memory, resurrected: false } : memory;

@@ -1,0 +1,93 @@
+import { parseArgs } from "node:util";
+
+import { Scope, startControlPlane, startEtcd } from "../env/index.ts";
+import { installOperator } from "../support/operator-install.ts";
+import { startOperator } from "../support/operator.ts";
+import { BrokenPromise, Screen } from "./screen.ts";
+import { manifests, Story } from "./story.ts";
+
+/** The main job on a fresh machine: zombies leave a real registry, seen with kubectl. Ends by itself. */
+async function demo(keep: boolean): Promise<void> {
+  const screen = new Screen();
+  const scope = new Scope();
+  const log = (line: string): void => screen.say(line);
+  try {
+    screen.step("A real control plane and a real etcd as the service registry (the first build takes minutes)");
+    const [controlPlane, etcd] = await Promise.all([
+      startControlPlane({ controllerManager: true, log, scope }),
+      startEtcd({ log, scope }),
+    ]);
+    const [etcdUrl = ""] = etcd.endpoints;
+    screen.say(`kube-apiserver at ${controlPlane.url}, etcd at ${etcdUrl}`);
+
+    screen.step("Install: kubectl apply -k config/default; the operator runs with exactly the rights it gives");
+    await installOperator(controlPlane);
+    const operator = await startOperator({ cluster: controlPlane });
+    const story = await Story.begin(screen, controlPlane, etcd);
+    try {
+      await operator.untilReady();
+
+      screen.step("Say what is wanted");
+      await story.apply(manifests(etcdUrl));
+
+      screen.step("Three services register themselves, and there is an entry of somebody else");
+      const { orders, users, stock } = await story.registerServices();
+      const foreigner = await story.registerForeigner();
+      await story.untilLive(9);
+      await operator.untilCaughtUp();
+      await story.kubectl("get", "rpol,reg");
+
+      screen.step("Instances crash: their processes are gone, their entries stay");
+      await story.crash([...orders.slice(0, 2), ...users.slice(0, 2), ...stock.slice(0, 1)]);
+
+      const [, victim] = stock;
+      if (victim !== undefined) {
+        screen.step("A pod is deleted by force, and its address goes to another service");
+        await operator.untilCaughtUp();
+        await story.reuseAddress(victim);
+      }
+
+      screen.step("What was done, and on what evidence");
+      await story.showEvidence();
+      await story.checkTheRest(foreigner);
+      await story.untilLive(6);
+
+      screen.step("The end");
+      await story.kubectl("get", "rpol,reg,rrep");
+      if (keep) await holdOpen(screen, controlPlane.kubeconfig);
+    } catch (error) {
+      process.stderr.write(`${operator.tail()}\n`);
+      throw error;
+    } finally {
+      await story.end();
+      await operator.stop();
+    }
+  } finally {
+    await scope.stop();
+  }
+}
+
+/** `--keep`: leaves everything running until Ctrl-C. */
+async function holdOpen(screen: Screen, kubeconfig: string): Promise<void> {
+  screen.say("");
+  screen.say(`Everything stays until Ctrl-C. export KUBECONFIG=${kubeconfig}`);
+  const timer = setInterval(() => undefined, 60_000);
+  await new Promise<void>((resolve) => process.once("SIGINT", resolve));
+  clearInterval(timer);
+}
+
+const { values } = parseArgs({
+  options: { keep: { type: "boolean", default: false }, registries: { type: "string", default: "etcd" } },
+});
+if (values.registries !== "etcd") {
+  process.stderr.write(`--registries ${values.registries}: this version works with etcd only\n`);
+  process.exit(2);
+}
+try {
+  await demo(values.keep);
+  process.stdout.write("\nAll of it came true.\n");
+} catch (error) {
+  const message = error instanceof BrokenPromise ? `not true: ${error.message}` : String((error as Error).stack);
+  process.stderr.write(`\nThe demo failed: ${message}\n`);
+  process.exitCode = 1;
+}
