@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { errorOfResponse, KubeError } from "./http-errors.ts";
+import type { KubeError } from "./http-errors.ts";
+import { errorOfResponse } from "./http-errors.ts";
 
 const status = (reason: string, message = "why"): unknown => ({ kind: "Status", reason, message });
 

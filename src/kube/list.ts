@@ -5,11 +5,11 @@ import { requireRevision } from "./resource-version.ts";
 import type { KubeTransport, Query } from "./transport.ts";
 import { metadataOf } from "./watch.ts";
 
-/** One page is asked for this often before the whole list fails. */
+/** A later page is asked for this often before the whole list fails; the first only once, since nothing is lost yet. */
 const attemptsPerPage = 5;
 
 export interface ListOptions {
-  readonly transport: KubeTransport;
+  readonly transport: Pick<KubeTransport, "request">;
   readonly clock: Clock;
   readonly path: string;
   readonly query: Query;
@@ -20,8 +20,6 @@ export interface ListOptions {
   /** How long to wait before a page is asked for again. */
   readonly backoff: Backoff;
   readonly signal: AbortSignal;
-  /** Called before each attempt at the first page. */
-  readonly onAttempt: () => void;
   /**
    * Called once, when the first page is there: everything committed before `startedAt` (local monotonic milliseconds)
    * has a revision of at most `revision`. May throw to refuse the list.
@@ -34,7 +32,7 @@ export interface ListOptions {
 /**
  * Reads one quorum list, page by page, all of one revision. Resolves with that revision when the last page has arrived.
  * @throws KubeError the one that made it fail: at once when asking again is no use (403, an expired continue token, a
- * malformed answer), else after several attempts with growing waits, a Retry-After honoured
+ * malformed answer, anything on the first page), else after several attempts with growing waits, a Retry-After honoured
  */
 export async function readList(options: ListOptions): Promise<string> {
   const what = `the list of ${options.path}`;
@@ -59,7 +57,6 @@ export async function readList(options: ListOptions): Promise<string> {
 
 async function readPage(options: ListOptions, next: string): Promise<{ startedAt: number; body: unknown }> {
   for (let attempt = 1; ; attempt++) {
-    if (next === "") options.onAttempt();
     const startedAt = options.clock.monotonic();
     try {
       const { body } = await options.transport.request({
@@ -72,13 +69,14 @@ async function readPage(options: ListOptions, next: string): Promise<{ startedAt
       return { startedAt, body };
     } catch (error) {
       options.signal.throwIfAborted();
-      if (!(error instanceof KubeError) || attempt === attemptsPerPage || !isWorthRepeating(error)) throw error;
+      if (next === "" || attempt === attemptsPerPage || !isWorthRepeating(error)) throw error;
       await options.clock.sleep(options.backoff.next(error.retryAfterMs), options.signal);
     }
   }
 }
 
-function isWorthRepeating(error: KubeError): boolean {
+function isWorthRepeating(error: unknown): error is KubeError {
+  if (!(error instanceof KubeError)) return false;
   if (error.status === 0) return error.code === "ConnectionLost" || error.code === "DeadlineExceeded";
   return !error.isExpired && (error.isTooManyRequests || error.status >= 500);
 }

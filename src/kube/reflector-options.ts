@@ -25,7 +25,7 @@ export interface ReflectorMetrics {
 }
 
 export interface ReflectorOptions<T extends ObjectIdentity> {
-  readonly transport: KubeTransport;
+  readonly transport: Pick<KubeTransport, "request" | "stream">;
   readonly clock: Clock;
   readonly random: Random;
   /** The collection, such as `/api/v1/pods`. */

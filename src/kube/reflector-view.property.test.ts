@@ -69,32 +69,32 @@ class Simulation {
     this.now += 1;
     switch (step.do) {
       case "Create":
-        return this.commit("ADDED", step.name);
+        { this.commit("ADDED", step.name); return; }
       case "Update":
-        return this.commit("MODIFIED", step.name);
+        { this.commit("MODIFIED", step.name); return; }
       case "Delete":
-        return this.commit("DELETED", step.name);
+        { this.commit("DELETED", step.name); return; }
       case "Deliver":
-        return this.deliver(step.count, step.sinkThrows);
+        { this.deliver(step.count, step.sinkThrows); return; }
       case "Swallow":
         if (this.tracker.reached === undefined || this.#delivered >= this.history.length) return;
         this.#delivered += 1;
         this.impaired = true;
         return;
       case "Barrier":
-        return this.tracker.quorumRead(this.now, this.revision, this.tracker.highest, "a barrier");
+        { this.tracker.quorumRead(this.now, this.revision, this.tracker.highest, "a barrier"); return; }
       case "BeginList":
-        return this.beginList();
+        { this.beginList(); return; }
       case "Page":
         if (this.#list !== undefined) this.view.addPage(this.#list.list, this.#list.items.splice(0, 2));
         return;
       case "AbandonList":
         this.#list = undefined;
-        return this.view.abandonList();
+        { this.view.abandonList(); return; }
       case "FinishList":
-        return this.finishList(step.sinkThrows);
+        { this.finishList(step.sinkThrows); return; }
       case "Gap":
-        return this.tracker.gap();
+        { this.tracker.gap(); return; }
     }
   }
 
@@ -123,7 +123,7 @@ class Simulation {
     const { list, items, revision } = this.#list;
     this.view.addPage(list, items);
     this.#list = undefined;
-    if (!this.#apply(this.view.finishList(list, revision), sinkThrows)) return this.view.abandonList();
+    if (!this.#apply(this.view.finishList(list, revision), sinkThrows)) { this.view.abandonList(); return; }
     this.view.listAccepted(revision);
     this.tracker.listApplied(revision);
     // A loss after the list's revision is not healed by it.

@@ -144,7 +144,7 @@ export class Reflector<T extends ObjectIdentity> {
     this.#relistRequested = false;
     const list = this.#view.beginList();
     try {
-      let highestThen = this.#tracker.highest;
+      const highestThen = this.#tracker.highest;
       const revision = await readList({
         transport,
         clock: this.#clock,
@@ -154,7 +154,6 @@ export class Reflector<T extends ObjectIdentity> {
         deadlineMs: this.#options.listDeadlineMs ?? 60_000,
         backoff: this.#listBackoff,
         signal,
-        onAttempt: () => (highestThen = this.#tracker.highest),
         onRevision: (startedAt, first) => this.#tracker.quorumRead(startedAt, first, highestThen, what),
         onPage: (items) =>
           this.#view.addPage(

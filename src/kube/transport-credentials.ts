@@ -48,7 +48,7 @@ export async function readCredentials(config: KubeConfig): Promise<Credentials> 
     await config.applyToHTTPSOptions(options);
     const tokenFile = tokenFileOf(config);
     if (tokenFile !== undefined) headers["Authorization"] = `Bearer ${await readFile(tokenFile, "utf8")}`;
-    if (headers["Authorization"] !== undefined) headers["Authorization"] = headers["Authorization"].trim();
+    if (headers["Authorization"] !== undefined) headers["Authorization"] = cleanHeader(headers["Authorization"]);
     if (typeof options.auth === "string")
       headers["Authorization"] = `Basic ${Buffer.from(options.auth, "utf8").toString("base64")}`;
     const tls: TlsSettings = {
@@ -64,6 +64,13 @@ export async function readCredentials(config: KubeConfig): Promise<Credentials> 
     const why = typeof code === "string" ? ` (${code})` : "";
     throw new KubeError("BadCredentials", `credentials for the API server could not be read${why}`);
   }
+}
+
+/** Takes the newline off that editors leave in token files. */
+function cleanHeader(value: string): string {
+  const cleaned = value.trim();
+  if (!/^[\x20-\x7e]+$/.test(cleaned)) throw new Error("not a header");
+  return cleaned;
 }
 
 function tokenFileOf(config: KubeConfig): string | undefined {

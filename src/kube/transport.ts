@@ -207,7 +207,7 @@ export class KubeTransport {
         body = JSON.stringify(call.body);
         headers["content-type"] = call.contentType ?? "application/json";
       }
-      const data = await lease.dispatcher.request({
+      const sent = lease.dispatcher.request({
         origin: this.#origin,
         path: this.#prefix + call.path + queryText(call.query),
         method: call.method,
@@ -215,6 +215,8 @@ export class KubeTransport {
         body,
         signal: scope.signal,
       });
+      // Undici heeds the signal only when the connection stands.
+      const data = await scope.race(sent);
       if (kind === "stream") this.#count("GET", String(data.statusCode), startedAt);
       return { data, startedAt, authorization: lease.headers["Authorization"] };
     } catch (error) {
