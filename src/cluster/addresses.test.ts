@@ -130,6 +130,22 @@ describe("a node's address", () => {
     expect(cluster.view.lookup("10.0.0.1", 80).nodeAddress).toBe(false);
   });
 
+  it("becomes a pod's when the last pod on the node that named it is gone, however often that was updated", () => {
+    const cluster = new ClusterViewFixture();
+    for (const phase of ["Pending", "Running", "Running"]) cluster.pods.set(rawPod({ ...web, phase }));
+    cluster.pods.delete(rawPod(web));
+    cluster.pods.set(rawPod({ name: "next", ips: ["10.0.0.1"] }));
+    expect(cluster.view.lookup("10.0.0.1", 8080).nodeAddress).toBe(false);
+  });
+
+  it("is not spoken for by the death of a pod that had it before the node did", () => {
+    const cluster = new ClusterViewFixture();
+    cluster.pods.set(rawPod({ name: "before", ips: ["10.0.0.1"] }));
+    cluster.pods.delete(rawPod({ name: "before", ips: ["10.0.0.1"] }));
+    cluster.nodes.set(rawNode({ name: "node-1", addresses: ["10.0.0.1"] }));
+    expect(names(cluster.view.lookup("10.0.0.1", 9100))).toEqual({ live: [], dead: [] });
+  });
+
   it("protects a pod that has it as its own, whatever the port", () => {
     const cluster = clusterWith(agent);
     cluster.pods.set(rawPod({ name: "odd", ips: ["10.0.0.1"] }));

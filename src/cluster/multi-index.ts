@@ -29,8 +29,4 @@ export class MultiIndex<V extends object> {
     if (slot === undefined) return [];
     return slot instanceof Set ? [...slot] : [slot];
   }
-
-  keys(): IterableIterator<string> {
-    return this.#slots.keys();
-  }
 }
