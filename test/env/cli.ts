@@ -1,7 +1,6 @@
 /** `npm run env`: real servers in the background, for people and scripts. */
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { getGlobalDispatcher } from "undici";
@@ -16,8 +15,8 @@ const USAGE = `npm run env -- up [--registries consul,etcd,nacos] [--nodes N] [-
 npm run env -- down
     stops them and removes their data`;
 
-/** One set of servers for each working copy. */
-const STATE_FILE = fileURLToPath(new URL("../../.env/background.json", import.meta.url));
+/** One set of servers for each working copy: npm runs its scripts in the project's own directory. */
+const STATE_FILE = resolve(".env/background.json");
 
 const REGISTRIES = ["consul", "etcd", "nacos"] as const;
 type RegistryName = (typeof REGISTRIES)[number];

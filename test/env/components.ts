@@ -66,7 +66,7 @@ export function componentOf(program: Program): GoComponent {
 export const NACOS_VERSION = "3.1.0";
 
 /** Where everything built is kept. */
-export function cacheDirectory(): string {
+function cacheDirectory(): string {
   return join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "hygeia");
 }
 

@@ -1,10 +1,9 @@
 /** Real control planes and registries for tests, the demo and the bench: started in seconds, on 127.0.0.1 only. */
-export { type Authority, createAuthority, type KeyPair } from "./certificates.ts";
-export { type ConsulServer, startConsul } from "./consul.ts";
-export { type ControlPlane, type ControlPlaneOptions, startControlPlane } from "./control-plane.ts";
+export { startConsul } from "./consul.ts";
+export { type ControlPlane, startControlPlane } from "./control-plane.ts";
 export { type EtcdOptions, type EtcdServer, startEtcd } from "./etcd.ts";
 export { writeKubeconfig } from "./kubeconfig.ts";
 export { DEATH_ANNOTATION } from "./kwok.ts";
-export { type NacosServer, startNacos } from "./nacos.ts";
+export { startNacos } from "./nacos.ts";
 export { type ManagedProcess } from "./process.ts";
 export { Scope } from "./scope.ts";

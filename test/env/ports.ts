@@ -34,13 +34,6 @@ export async function reservePorts(count: number, offsets: readonly number[] = [
   return ports;
 }
 
-/** One port, as {@link reservePorts}. */
-export async function reservePort(offsets: readonly number[] = []): Promise<number> {
-  const [port] = await reservePorts(1, offsets);
-  if (port === undefined) throw new Error("reservePorts promised one port");
-  return port;
-}
-
 /** Gives reserved ports back. */
 export function releasePorts(ports: readonly number[]): void {
   for (const port of ports) unlock(lockFile(port));

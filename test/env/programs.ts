@@ -22,7 +22,7 @@ const execute = promisify(execFile);
 const PARALLEL_BUILDS = 2;
 
 /** Progress goes to standard error where the caller does not take it: a build of minutes must not be silent. */
-export const logToStandardError: Log = (line) => process.stderr.write(`${line}\n`);
+const logToStandardError: Log = (line) => process.stderr.write(`${line}\n`);
 
 /**
  * Paths of the programs: from the directory that the user named, else from the cache, else built there.

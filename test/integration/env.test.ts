@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 import { describe, expect, inject, onTestFinished, test } from "vitest";
 
-import { type EtcdOptions, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
+import { DEATH_ANNOTATION, type EtcdOptions, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
 import { isAlive } from "../env/pid.ts";
 import { ClusterFixture, clusterOf } from "../support/cluster-fixture.ts";
 
@@ -149,7 +149,7 @@ test("kwok ends a pod as a kubelet does, and without a word where the pod's anno
     (await fixture.client.get<PodStatus>(`${pods}/${name}`)).status;
 
   await create("confirmed", {});
-  await create("unconfirmed", { "test.hygeia.dev/death": "Unconfirmed" });
+  await create("unconfirmed", { [DEATH_ANNOTATION]: "Unconfirmed" });
   await expect.poll(async () => (await statusOf("confirmed")).podIP, { timeout: 20_000 }).toMatch(/^10\.64\.[4-7]\./);
   await expect.poll(async () => (await statusOf("unconfirmed")).phase, { timeout: 20_000 }).toBe("Running");
 

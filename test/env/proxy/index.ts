@@ -12,6 +12,6 @@ export {
   truncate,
 } from "./actions.ts";
 export type { ProxyRequest } from "./exchange.ts";
-export { type Backend, KubeProxy } from "./kube-proxy.ts";
+export { KubeProxy } from "./kube-proxy.ts";
 export { Recording } from "./recording.ts";
 export { TcpProxy } from "./tcp-proxy.ts";

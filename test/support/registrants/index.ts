@@ -11,5 +11,5 @@ export {
   kratos,
   type Layout,
 } from "./layouts.ts";
-export { Registrant, type RegistrantOptions } from "./registrant.ts";
-export { type EtcdAccess, EtcdSession, type StoredKey } from "./session.ts";
+export { Registrant } from "./registrant.ts";
+export { EtcdSession } from "./session.ts";

@@ -31,7 +31,7 @@ export interface InstanceOptions {
 }
 
 /** `host:port`, with brackets around an IPv6 address, as Go's net.JoinHostPort. */
-export function joinHostPort(host: string, port: number): string {
+function joinHostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
@@ -251,7 +251,7 @@ export function goFrame(
 }
 
 /** As Go's url.QueryEscape: a space becomes a plus, and only letters, digits and `-_.~` stay. */
-export function queryEscape(text: string): string {
+function queryEscape(text: string): string {
   const percent = (character: string): string => `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(text)
     .replace(/[!'()*]/g, percent)
