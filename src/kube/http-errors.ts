@@ -11,8 +11,9 @@ export interface KubeErrorDetails {
 }
 
 /**
- * A call to the API server that brought no success. `code` is one of the constants of {@link codeOfStatus} when the
- * server answered, else `ConnectionLost`, `DeadlineExceeded`, `Silent`, `BadResponse`, `BadCredentials` or `Closed`.
+ * A call to the API server that brought no success. `code` stands for the status when the server answered (`NotFound`,
+ * `Conflict`, `Expired`, `Forbidden`, `ServerError`, ...), else it is `ConnectionLost`, `DeadlineExceeded`, `Silent`,
+ * `BadResponse`, `BadCredentials`, `Closed`, `OpaqueVersion`, `WentBack` or `SinkFailed`.
  */
 export class KubeError extends HygeiaError {
   readonly status: number;
@@ -58,7 +59,7 @@ export class KubeError extends HygeiaError {
 }
 
 /** The stable code for an HTTP status of 400 and above. */
-export function codeOfStatus(status: number): string {
+function codeOfStatus(status: number): string {
   switch (status) {
     case 400:
       return "BadRequest";

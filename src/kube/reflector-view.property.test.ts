@@ -68,33 +68,52 @@ class Simulation {
   step(step: Step): void {
     this.now += 1;
     switch (step.do) {
-      case "Create":
-        { this.commit("ADDED", step.name); return; }
-      case "Update":
-        { this.commit("MODIFIED", step.name); return; }
-      case "Delete":
-        { this.commit("DELETED", step.name); return; }
-      case "Deliver":
-        { this.deliver(step.count, step.sinkThrows); return; }
+      case "Create": {
+        this.commit("ADDED", step.name);
+        return;
+      }
+      case "Update": {
+        this.commit("MODIFIED", step.name);
+        return;
+      }
+      case "Delete": {
+        this.commit("DELETED", step.name);
+        return;
+      }
+      case "Deliver": {
+        this.deliver(step.count, step.sinkThrows);
+        return;
+      }
       case "Swallow":
         if (this.tracker.reached === undefined || this.#delivered >= this.history.length) return;
         this.#delivered += 1;
         this.impaired = true;
         return;
-      case "Barrier":
-        { this.tracker.quorumRead(this.now, this.revision, this.tracker.highest, "a barrier"); return; }
-      case "BeginList":
-        { this.beginList(); return; }
+      case "Barrier": {
+        this.tracker.quorumRead(this.now, this.revision, this.tracker.highest, "a barrier");
+        return;
+      }
+      case "BeginList": {
+        this.beginList();
+        return;
+      }
       case "Page":
         if (this.#list !== undefined) this.view.addPage(this.#list.list, this.#list.items.splice(0, 2));
         return;
       case "AbandonList":
         this.#list = undefined;
-        { this.view.abandonList(); return; }
-      case "FinishList":
-        { this.finishList(step.sinkThrows); return; }
-      case "Gap":
-        { this.tracker.gap(); return; }
+        {
+          this.view.abandonList();
+          return;
+        }
+      case "FinishList": {
+        this.finishList(step.sinkThrows);
+        return;
+      }
+      case "Gap": {
+        this.tracker.gap();
+        return;
+      }
     }
   }
 
@@ -123,7 +142,10 @@ class Simulation {
     const { list, items, revision } = this.#list;
     this.view.addPage(list, items);
     this.#list = undefined;
-    if (!this.#apply(this.view.finishList(list, revision), sinkThrows)) { this.view.abandonList(); return; }
+    if (!this.#apply(this.view.finishList(list, revision), sinkThrows)) {
+      this.view.abandonList();
+      return;
+    }
     this.view.listAccepted(revision);
     this.tracker.listApplied(revision);
     // A loss after the list's revision is not healed by it.

@@ -20,7 +20,7 @@ export interface Thing extends ObjectIdentity {
 }
 
 /** Projects a Lease as the API sends it. */
-export function project(raw: unknown): Thing {
+function project(raw: unknown): Thing {
   const { uid, namespace, name, resourceVersion } = readObject(raw, "a test");
   const { holderIdentity = "" } = (raw as { spec: { holderIdentity?: string } }).spec;
   return { uid, namespace, name, resourceVersion, holder: holderIdentity };
