@@ -135,5 +135,6 @@ function afterError(endpoint: string, error: Error): TlsFinding | undefined {
     return { reason: "ClientRejected", message };
   }
   if (!code.startsWith("ERR_SSL") && code !== "EPROTO") return undefined;
-  return { reason: "HandshakeFailed", message: `the TLS handshake with ${endpoint} failed (${code})` };
+  const hint = code.includes("HANDSHAKE_FAILURE") ? ": the server may ask for another client certificate" : "";
+  return { reason: "HandshakeFailed", message: `the TLS handshake with ${endpoint} failed (${code})${hint}` };
 }

@@ -1,0 +1,253 @@
+import { describe, expect, test } from "vitest";
+
+import { POLICY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
+import { conditionChanges, conditionStatus } from "../status/conditions.ts";
+import type { InstanceCounts } from "../types.ts";
+import { projectPolicy } from "./compile.ts";
+import { policyEvents } from "./events.ts";
+import type { RegistryStanding } from "./standing.ts";
+import { policyConditions, policyFigures, type PolicyFacts } from "./status.ts";
+
+const counts: InstanceCounts = {
+  Live: 1,
+  Draining: 2,
+  Zombie: 3,
+  Suspect: 4,
+  Contested: 5,
+  Resurrected: 6,
+  Foreign: 7,
+  Unknown: 8,
+};
+
+function policy(spec: Record<string, unknown> = {}) {
+  return projectPolicy({
+    metadata: { name: "p", uid: "u", resourceVersion: "1", generation: 1, creationTimestamp: "2026-01-01T00:00:00Z" },
+    spec: { mode: "Enforce", registration: { registries: [{ name: "main" }] }, ...spec },
+  });
+}
+
+function registry(name: string, state: RegistryStanding["state"], role: RegistryStanding["role"] = "Primary") {
+  return { name, role, state, message: `it is ${state}` };
+}
+
+function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
+  return {
+    object: policy(),
+    registries: [registry("main", "Ready")],
+    clusterProblem: undefined,
+    pods: { matched: 9, lost: new Map() },
+    instances: counts,
+    blocked: undefined,
+    evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
+    dryRun: false,
+    ...part,
+  };
+}
+
+function brief(part: Partial<PolicyFacts>): Record<string, string> {
+  return Object.fromEntries(
+    policyConditions(facts(part)).map(({ type, reason }) => [
+      type,
+      `${conditionStatus(POLICY_CONDITIONS, type, reason)} ${reason}`,
+    ]),
+  );
+}
+
+function message(part: Partial<PolicyFacts>, type: string): string {
+  return policyConditions(facts(part)).find((condition) => condition.type === type)?.message ?? "";
+}
+
+const badSelector = policy({ match: { podSelector: { matchLabels: { "a..b/x": "y" } } } });
+const lost = (...names: [string, number][]) => new Map(names);
+
+describe("the figures of a policy", () => {
+  test("are what a person reads at a glance", () => {
+    expect(policyFigures(facts())).toEqual({
+      pods: { matched: 9 },
+      instances: {
+        live: 1,
+        draining: 2,
+        zombie: 3,
+        suspect: 4,
+        contested: 5,
+        resurrected: 6,
+        foreign: 7,
+        unknown: 8,
+      },
+      evicted: 12,
+      lastEviction: "2026-01-01T00:00:05Z",
+      registries: "main",
+    });
+  });
+
+  test("leave out what is not known", () => {
+    const figures = policyFigures(facts({ pods: undefined, evicted: undefined }));
+    expect(Object.keys(figures)).toEqual(["instances", "registries"]);
+    expect(policyFigures(facts({ evicted: { total: 0, last: undefined } }))).not.toHaveProperty("lastEviction");
+  });
+
+  test("say which registries do not work", () => {
+    const registries = [
+      registry("main", "Ready"),
+      registry("backup", "Down", "Backup"),
+      registry("new", "Starting"),
+      registry("typo", "NotFound"),
+    ];
+    expect(policyFigures(facts({ registries })).registries).toBe("main, backup(Down), new(Starting), typo(NotFound)");
+  });
+
+  test("keep the registries within the schema's bound", () => {
+    const registries = Array.from({ length: 8 }, (_, i) => registry(`${i}`.repeat(350), "NotFound"));
+    expect(policyFigures(facts({ registries })).registries).toHaveLength(2_500);
+  });
+});
+
+describe("the conditions of a policy", () => {
+  const table: Record<string, { facts: Partial<PolicyFacts>; conditions: Record<string, string> }> = {
+    "are all well": {
+      facts: {},
+      conditions: {
+        Ready: "True Ready",
+        Accepted: "True Accepted",
+        EvictionBlocked: "False NotBlocked",
+        Superseded: "False NotSuperseded",
+      },
+    },
+    "say that a selector is bad": {
+      facts: { object: badSelector, registries: [] },
+      conditions: {
+        Ready: "False NotAccepted",
+        Accepted: "False InvalidSelector",
+        EvictionBlocked: "True NotAccepted",
+        Superseded: "False NotSuperseded",
+      },
+    },
+    "say that a registry does not exist, of a policy that is in force": {
+      facts: { registries: [registry("main", "Ready"), registry("typo", "NotFound", "Backup")] },
+      conditions: { Ready: "False RegistryNotFound", Accepted: "True Accepted" },
+    },
+    "say that a primary registry is down": {
+      facts: { registries: [registry("main", "Down")] },
+      conditions: { Ready: "False RegistryNotReady" },
+    },
+    "stay well while a backup is down": {
+      facts: { registries: [registry("main", "Ready"), registry("backup", "Down", "Backup")] },
+      conditions: { Ready: "True Ready" },
+    },
+    "are not known while a primary registry starts": {
+      facts: { registries: [registry("main", "Starting")] },
+      conditions: { Ready: "Unknown Starting" },
+    },
+    "are not known before pods were counted": { facts: { pods: undefined }, conditions: { Ready: "Unknown Starting" } },
+    "say that the cluster is not known": {
+      facts: { clusterProblem: { reason: "Forbidden", message: "pods" } },
+      conditions: { Ready: "False ClusterViewNotFresh", EvictionBlocked: "True ViewNotFresh" },
+    },
+    "say that it is paused": {
+      facts: { object: policy({ mode: "Paused" }) },
+      conditions: { Ready: "False Paused", EvictionBlocked: "True Paused" },
+    },
+    "say that it only audits, and that is well": {
+      facts: { object: policy({ mode: "Audit" }) },
+      conditions: { Ready: "True Ready", EvictionBlocked: "True Audit" },
+    },
+    "say that the operator only audits": { facts: { dryRun: true }, conditions: { EvictionBlocked: "True Audit" } },
+    "say that it only reports": {
+      facts: { object: policy({ registration: { registries: [{ name: "main" }], zombies: { action: "Report" } } }) },
+      conditions: { EvictionBlocked: "True ReportOnly" },
+    },
+    "say what holds evictions back": {
+      facts: { blocked: { reason: "SelfPreservation", message: "m" } },
+      conditions: { Ready: "True Ready", EvictionBlocked: "True SelfPreservation" },
+    },
+    "say that a view holds evictions back, whatever its problem is called": {
+      facts: { blocked: { reason: "RegistryViewNotFresh", message: "m" } },
+      conditions: { EvictionBlocked: "True ViewNotFresh" },
+    },
+    "say that others have some of its pods": {
+      facts: { pods: { matched: 9, lost: lost(["other", 1]) } },
+      conditions: { Ready: "True Ready", Superseded: "True PartlySuperseded" },
+    },
+    "say that others have all of its pods": {
+      facts: { pods: { matched: 0, lost: lost(["other", 1]) } },
+      conditions: { Ready: "False Superseded", Superseded: "True WhollySuperseded" },
+    },
+    "are well where there is no pod to be in charge of": {
+      facts: { pods: { matched: 0, lost: lost() } },
+      conditions: { Ready: "True Ready", Superseded: "False NotSuperseded" },
+    },
+  };
+  for (const [sentence, { facts: part, conditions }] of Object.entries(table)) {
+    test(sentence, () => expect(brief(part)).toMatchObject(conditions));
+  }
+
+  test("name the field of a bad selector", () => {
+    const text = 'spec.match.podSelector.matchLabels[a..b/x]: "a..b/x" is not a label key';
+    expect(message({ object: badSelector }, "Accepted")).toBe(text);
+    expect(message({ object: badSelector }, "Ready")).toBe(`InvalidSelector: ${text}`);
+  });
+
+  test("name the field of an unknown registry and what to do", () => {
+    const registries = [registry("main", "Ready"), registry("typo", "NotFound")];
+    expect(message({ registries }, "Ready")).toBe(
+      'spec.registration.registries[1].name: there is no Registry "typo": create it, or correct the name',
+    );
+  });
+
+  test("name the winning policies, the one with most pods first, and count the rest", () => {
+    const seven = lost(["a", 1], ["b", 7], ["c", 3], ["d", 3], ["e", 2], ["f", 1], ["g", 1]);
+    expect(message({ pods: { matched: 2, lost: seven } }, "Superseded")).toBe(
+      'of some pods that this policy matches others are in charge, by priority or age: "b" (7 pods), "c" (3 pods), "d" (3 pods), "e" (2 pods), "a" (1 pod) and 2 more',
+    );
+  });
+});
+
+describe("the Events of a policy", () => {
+  const regarding = { apiVersion: "hygeia.dev/v1alpha1", kind: "RegistrationPolicy", name: "p", uid: "u" };
+  const blocked = (reason: string): Partial<PolicyFacts> => ({ blocked: { reason, message: "m" } });
+  const table: Record<
+    string,
+    { before: Partial<PolicyFacts> | undefined; after: Partial<PolicyFacts>; reasons: string[] }
+  > = {
+    "are none when all is well": { before: undefined, after: {}, reasons: [] },
+    "tell that it is not accepted": {
+      before: undefined,
+      after: { object: badSelector, registries: [] },
+      reasons: ["PolicyNotAccepted"],
+    },
+    "tell that a registry does not exist": {
+      before: {},
+      after: { registries: [registry("main", "NotFound")] },
+      reasons: ["RegistryNotFound"],
+    },
+    "tell that others took its pods": {
+      before: {},
+      after: { pods: { matched: 1, lost: lost(["other", 1]) } },
+      reasons: ["PolicySuperseded"],
+    },
+    "tell what holds evictions back": {
+      before: {},
+      after: blocked("SelfPreservation"),
+      reasons: ["EvictionBlockedBySelfPreservation"],
+    },
+    "tell that evictions go on": { before: blocked("SelfPreservation"), after: {}, reasons: ["EvictionsResumed"] },
+    "tell nothing of what the policy itself asks for": {
+      before: {},
+      after: { object: policy({ mode: "Audit" }) },
+      reasons: [],
+    },
+    "tell nothing of the end of an audit": { before: { object: policy({ mode: "Audit" }) }, after: {}, reasons: [] },
+  };
+  for (const [sentence, { before, after, reasons }] of Object.entries(table)) {
+    test(sentence, () => {
+      const said =
+        before &&
+        policyConditions(facts(before)).map((text) => ({
+          ...text,
+          status: conditionStatus(POLICY_CONDITIONS, text.type, text.reason),
+        }));
+      const changes = conditionChanges(said, policyConditions(facts(after)), POLICY_CONDITIONS);
+      expect(policyEvents(regarding, changes).map(({ reason }) => reason)).toEqual(reasons);
+    });
+  }
+});

@@ -1,0 +1,260 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+import type { InstanceRecord } from "../../registry/port.ts";
+import type { Evidence, VerdictKind } from "../../verdict/types.ts";
+import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
+import { buildReport, MAX_FINDINGS, type ReportFacts } from "./build.ts";
+
+const noCounts: InstanceCounts = {
+  Live: 0,
+  Draining: 0,
+  Zombie: 0,
+  Suspect: 0,
+  Contested: 0,
+  Resurrected: 0,
+  Foreign: 0,
+  Unknown: 0,
+};
+
+const at = (second: number): Date => new Date(Date.UTC(2026, 0, 1, 0, 0, second, 700));
+
+function record(id: string, fields: Partial<InstanceRecord> = {}): InstanceRecord {
+  return {
+    registry: "main",
+    id,
+    service: "shop",
+    instance: "i",
+    endpoints: [{ host: "10.0.0.1", isIp: true, port: 80 }],
+    format: "GoZero",
+    metadata: {},
+    version: "1",
+    seenAt: 0,
+    writtenAfter: 0,
+    touchedAfter: 0,
+    ttlMs: 10_000,
+    managedBy: undefined,
+    quarantined: false,
+    removal: { effective: "Yes" },
+    ...fields,
+  };
+}
+
+const confirmed: Evidence = {
+  class: "Confirmed",
+  podUid: "u",
+  podNamespace: "ns",
+  podName: "p",
+  since: 0,
+  needsConfirmRead: false,
+};
+
+function finding(
+  id: string,
+  kind: VerdictKind = "Zombie",
+  action = "Evict",
+  fields: Partial<InstanceRecord> = {},
+): Finding {
+  return {
+    judgement: {
+      record: record(id, fields),
+      policy: "p",
+      verdict: {
+        kind,
+        reason: "DeathConfirmed",
+        message: "every container ended",
+        evidence: kind === "Zombie" ? confirmed : undefined,
+        reviewAfterMs: undefined,
+        needsLifeReading: false,
+        needsCompleteList: false,
+      },
+    },
+    firstSeen: at(1),
+    action,
+  };
+}
+
+function eviction(id: string, second = 0, fields: Partial<EvictionEntry> = {}): EvictionEntry {
+  return {
+    time: at(second),
+    registry: "main",
+    service: "shop",
+    instance: "i",
+    id,
+    address: "10.0.0.1:80",
+    evidence: "Confirmed",
+    reason: "DeathConfirmed",
+    pod: { namespace: "ns", name: "p", uid: "u" },
+    traceId: `trace-${id}`,
+    result: "Evicted",
+    restore: {
+      registry: "main",
+      id,
+      format: "GoZero",
+      value: "v",
+      encoding: "utf8",
+      ttlMs: 10_000,
+      undoKey: "/hygeia/u",
+    },
+    ...fields,
+  };
+}
+
+function build(facts: Partial<ReportFacts>) {
+  return buildReport({ policy: "p", counts: noCounts, findings: [], evictions: [], earlier: [], ...facts });
+}
+
+describe("a report's findings", () => {
+  test("say what was found, in the order given", () => {
+    const { findings } = build({ findings: [finding("a"), finding("b", "Suspect", "")] });
+    expect(findings).toEqual([
+      {
+        registry: "main",
+        service: "shop",
+        instance: "i",
+        id: "a",
+        address: "10.0.0.1:80",
+        verdict: "Zombie",
+        reason: "DeathConfirmed",
+        evidence: "Confirmed",
+        message: "every container ended",
+        firstSeen: "2026-01-01T00:00:01Z",
+        action: "Evict",
+      },
+      expect.objectContaining({ id: "b", verdict: "Suspect", action: "None" }),
+    ]);
+    expect(findings?.[1]).not.toHaveProperty("evidence");
+    expect(findings?.[1]).not.toHaveProperty("blockedBy");
+  });
+
+  test("say what holds an eviction back", () => {
+    expect(build({ findings: [finding("a", "Zombie", "None:Audit")] }).findings?.[0]).toMatchObject({
+      action: "None",
+      blockedBy: "Audit",
+    });
+  });
+
+  test("show IPv6 addresses in brackets, and every endpoint", () => {
+    const endpoints = [
+      { host: "fd00::1", isIp: true, port: 1 },
+      { host: "a.b", isIp: false, port: 2 },
+    ];
+    expect(build({ findings: [finding("a", "Zombie", "", { endpoints })] }).findings?.[0]?.address).toBe(
+      "[fd00::1]:1,a.b:2",
+    );
+  });
+
+  test("are counted without live and foreign ones, and those that do not fit are told", () => {
+    const findings = Array.from({ length: 250 }, (_, i) => finding(`${i}`));
+    const report = build({ findings, counts: { ...noCounts, Live: 1_000, Zombie: 240, Suspect: 10, Foreign: 7 } });
+    expect(report.findings).toHaveLength(MAX_FINDINGS);
+    expect(report.summary).toEqual({ findings: 250, omitted: 57, evictions: 0 });
+  });
+});
+
+describe("a report's evictions", () => {
+  test("say what restores each", () => {
+    expect(build({ evictions: [eviction("a", 3)] }).evictions).toEqual([
+      {
+        time: "2026-01-01T00:00:03Z",
+        registry: "main",
+        service: "shop",
+        instance: "i",
+        id: "a",
+        address: "10.0.0.1:80",
+        evidence: "Confirmed",
+        reason: "DeathConfirmed",
+        pod: { namespace: "ns", name: "p", uid: "u" },
+        traceId: "trace-a",
+        result: "Verified",
+        restore: { format: "GoZero", value: "v", encoding: "UTF8", ttlMilliseconds: 10_000, undoKey: "/hygeia/u" },
+      },
+    ]);
+  });
+
+  test("name no pod where there was none", () => {
+    const entry = eviction("a", 0, { pod: { namespace: "", name: "", uid: "" } });
+    expect(build({ evictions: [entry] }).evictions?.[0]).not.toHaveProperty("pod");
+  });
+
+  const results: Record<string, string> = {
+    Evicted: "Verified",
+    NotVerified: "Evicted",
+    Quarantined: "Quarantined",
+    Resurrected: "Resurrected",
+  };
+  for (const [outcome, result] of Object.entries(results)) {
+    test(`have the result ${result} for the outcome ${outcome}`, () => {
+      expect(build({ evictions: [eviction("a", 0, { result: outcome })] }).evictions?.[0]?.result).toBe(result);
+    });
+  }
+
+  test("leave a registration above 8 KiB in the registry's undo record", () => {
+    const restore = (length: number) => ({
+      registry: "main",
+      id: "a",
+      format: "GoMicro",
+      value: "x".repeat(length),
+      encoding: "base64" as const,
+      ttlMs: 0,
+      undoKey: "/hygeia/u",
+    });
+    const kept = build({ evictions: [eviction("a", 0, { restore: restore(8_192) })] }).evictions?.[0]?.restore;
+    expect(kept).toMatchObject({ encoding: "Base64", undoKey: "/hygeia/u" });
+    const left = build({ evictions: [eviction("a", 0, { restore: restore(8_193) })] }).evictions?.[0]?.restore;
+    expect(left).toEqual({ format: "GoMicro", ttlMilliseconds: 0, undoKey: "/hygeia/u" });
+  });
+
+  test("go on where the report of an earlier leader stands, newest first, each once", () => {
+    const earlier = build({ evictions: [eviction("b", 5), eviction("a", 1)] }).evictions ?? [];
+    const own = [eviction("c", 9), eviction("b", 5, { result: "Resurrected" })];
+    const { evictions, summary } = build({ evictions: own, earlier });
+    expect(evictions?.map(({ id, result }) => [id, result])).toEqual([
+      ["c", "Verified"],
+      ["b", "Resurrected"],
+      ["a", "Verified"],
+    ]);
+    expect(summary?.evictions).toBe(3);
+  });
+
+  test("keep two evictions of one id that came back", () => {
+    const twice = [eviction("a", 9, { traceId: "t2" }), eviction("a", 1, { traceId: "t1" })];
+    expect(build({ evictions: twice }).evictions).toHaveLength(2);
+  });
+});
+
+test("any report is within the schema's bounds and etcd's limit, and building it again from itself changes nothing", () => {
+  const text = fc.oneof(
+    fc.string({ maxLength: 20 }),
+    fc.string({ unit: "grapheme", minLength: 3_000, maxLength: 3_000 }),
+    fc.constant("😀".repeat(2_000)),
+  );
+  const anyEviction = fc.record({ id: text, value: fc.integer({ min: 0, max: 20_000 }), second: fc.nat(50) });
+  fc.assert(
+    fc.property(fc.array(text, { maxLength: 400 }), fc.array(anyEviction, { maxLength: 200 }), (ids, evicted) => {
+      const report = build({
+        counts: { ...noCounts, Unknown: ids.length },
+        findings: ids.map((id) => finding(id, "Unknown", "", { service: id, instance: id })),
+        evictions: evicted
+          .toSorted((a, b) => b.second - a.second)
+          .map(({ id, value, second }, i) =>
+            eviction(id, second, {
+              traceId: `${i}`,
+              restore: { registry: "main", id, format: id, value: "v".repeat(value), encoding: "utf8", ttlMs: 0 },
+            }),
+          ),
+      });
+      expect(Buffer.byteLength(JSON.stringify(report))).toBeLessThan(1.2 * 1024 * 1024);
+      expect(report.findings?.length).toBeLessThanOrEqual(200);
+      expect(report.evictions?.length).toBeLessThanOrEqual(100);
+      for (const { service, id, address = "" } of report.findings ?? []) {
+        expect(service.length).toBeLessThanOrEqual(512);
+        expect(id.length).toBeLessThanOrEqual(2_048);
+        expect(address.length).toBeLessThanOrEqual(512);
+        expect(id.isWellFormed()).toBe(true);
+      }
+      expect(build({ earlier: report.evictions ?? [] }).evictions).toEqual(report.evictions);
+    }),
+    { numRuns: 30 },
+  );
+});
