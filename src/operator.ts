@@ -14,6 +14,7 @@ import { collectRegistryGauges } from "./controllers/registry/gauges.ts";
 import { projectRegistry, type RegistryObject } from "./controllers/registry/registry-object.ts";
 import { Registries } from "./controllers/registry/registry-set.ts";
 import { secretsIn } from "./controllers/registry/secrets.ts";
+import { ReportController } from "./controllers/report/controller.ts";
 import { QuorumPods } from "./eviction/quorum-pods.ts";
 import type { Flags } from "./flags.ts";
 import { EventRecorder } from "./kube/event-recorder.ts";
@@ -52,9 +53,12 @@ export class Operator {
   readonly #instances: InstanceController;
   readonly #policyStatus: PolicyStatusController;
   readonly #registryStatus: RegistryStatusController;
+  readonly #reports: ReportController;
   readonly #policyReflector: Reflector<PolicyObject>;
   readonly #registryReflector: Reflector<RegistryObject>;
   readonly #clusterUid = Promise.withResolvers<string>();
+  /** Rejects when the work of a term failed by a mistake of ours: the process had better end. */
+  readonly #broken = Promise.withResolvers<never>();
   #term: Promise<void> = Promise.resolve();
 
   constructor(parts: OperatorParts) {
@@ -124,6 +128,7 @@ export class Operator {
     };
     this.#policyStatus = new PolicyStatusController(writing);
     this.#registryStatus = new RegistryStatusController(writing);
+    this.#reports = new ReportController(writing);
     this.#connect();
   }
 
@@ -149,7 +154,7 @@ export class Operator {
       this.#registryReflector.run(watches.signal),
     ];
     try {
-      await Promise.race([this.#election.run(signal), ...running]);
+      await Promise.race([this.#election.run(signal), this.#broken.promise, ...running]);
     } finally {
       await this.#term;
       watches.abort();
@@ -183,7 +188,9 @@ export class Operator {
     const callbacks: ElectionCallbacks = {
       onStarted: (signal) => {
         log.info({ identity }, "this replica leads: it judges and acts");
-        this.#term = this.#lead(signal);
+        this.#term = this.#lead(signal).catch((error: unknown) => {
+          this.#broken.reject(error);
+        });
       },
       onStopped: async () => {
         await this.#term;
@@ -210,7 +217,8 @@ export class Operator {
 
   /** Everything that only the leader does. */
   async #lead(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#instances, this.#policyStatus, this.#registryStatus].map((part) => part.run(signal)));
+    const parts = [this.#instances, this.#policyStatus, this.#registryStatus, this.#reports];
+    await Promise.all(parts.map((part) => part.run(signal)));
   }
 
   /** Lets the parts that keep something follow what the others see. */

@@ -50,13 +50,13 @@ async function demo(keep: boolean): Promise<void> {
       screen.step("What was done, and on what evidence");
       await story.showEvidence();
       await story.checkTheRest(foreigner);
-      await story.untilLive(6);
+      await story.untilLive(4);
 
       screen.step("The end");
       await story.kubectl("get", "rpol,reg,rrep");
       if (keep) await holdOpen(screen, controlPlane.kubeconfig);
     } catch (error) {
-      process.stderr.write(`${operator.tail()}\n`);
+      process.stderr.write(`\nThe last lines of the operator's log:\n${operator.tail(10)}\n`);
       throw error;
     } finally {
       await story.end();
