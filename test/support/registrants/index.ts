@@ -12,4 +12,5 @@ export {
   type Layout,
 } from "./layouts.ts";
 export { Registrant } from "./registrant.ts";
-export { EtcdSession } from "./session.ts";
+export { type EtcdAccess, EtcdSession } from "./session.ts";
+export { EtcdWatch } from "./watch.ts";
