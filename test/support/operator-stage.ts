@@ -77,6 +77,7 @@ export interface StageOptions {
 
 /** A service process in a pod, and what it registered. */
 export interface StagedInstance {
+  readonly framework: Framework;
   readonly service: string;
   readonly pod: FixturePod;
   readonly registrant: Registrant;
@@ -188,7 +189,7 @@ export class Stage {
     const layout = layoutOf[framework]({ service, host: pod.address, port: PORT });
     const options = { pod, truth: this.fixture.truth, ...(ttl !== undefined && { ttl }) };
     const registrant = await Registrant.register(this.session, layout, options);
-    return { service, pod, registrant, key: registrant.key };
+    return { framework, service, pod, registrant, key: registrant.key };
   }
 
   /** The process crashes, and its kubelet reports every container as ended: a death as sure as can be. */

@@ -1,3 +1,4 @@
+import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -63,7 +64,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       stopGrace: 10_000,
     });
     const scrape = (): Promise<HttpAnswer> => get(`http://127.0.0.1:${metricsPort}/metrics`);
-    return new Operator({ process, scope, log: new OperatorLog(logFile), probe, scrape, options });
+    return new Operator({ process, scope, logFile, probe, scrape, options });
   } catch (error) {
     await scope.stop();
     throw error;
@@ -78,7 +79,7 @@ interface HttpAnswer {
 interface OperatorParts {
   readonly process: ManagedProcess;
   readonly scope: Scope;
-  readonly log: OperatorLog;
+  readonly logFile: string;
   readonly probe: (path: string) => Promise<HttpAnswer>;
   readonly scrape: () => Promise<HttpAnswer>;
   readonly options: OperatorOptions;
@@ -92,7 +93,7 @@ export class Operator {
 
   constructor(parts: OperatorParts) {
     this.#parts = parts;
-    this.log = parts.log;
+    this.log = new OperatorLog(parts.logFile);
   }
 
   get pid(): number {
@@ -167,8 +168,17 @@ export class Operator {
     await this.metrics().catch(() => undefined);
     await this.#parts.process.stop();
     const denials = this.#parts.options.denials === "Expected" ? [] : this.#findDenials();
+    this.#keepLog();
     await this.#parts.scope.stop();
     if (denials.length > 0) throw new Error(`the API server denied the operator something:\n${denials.join("\n")}`);
+  }
+
+  /** Where the environment names a directory for it, the log outlives the test. */
+  #keepLog(): void {
+    const directory = globalThis.process.env["HYGEIA_TEST_LOGS"];
+    if (directory === undefined) return;
+    mkdirSync(directory, { recursive: true });
+    copyFileSync(this.#parts.logFile, join(directory, `${this.#parts.process.name}-${this.pid}.log`));
   }
 
   #findDenials(): string[] {

@@ -1,0 +1,37 @@
+/** Which of the operator's requests a proxy is to disturb, and ways to do so that only tests of the operator need. */
+import type { KubeProxy, ProxyRequest } from "../env/proxy/index.ts";
+
+type Matcher = (request: ProxyRequest) => boolean;
+type Action = Parameters<KubeProxy["rule"]>[0]["action"];
+
+/** Page size of the operator's lists; its barrier reads ask for one object. */
+const PAGE = "500";
+
+/** Every request about pods, the confirm reads before a write included. */
+export const aboutPods: Matcher = ({ path }) => path === "/api/v1/pods";
+
+/** Pages of the complete lists of pods. */
+export const podLists: Matcher = ({ path, isWatch, query }) =>
+  path === "/api/v1/pods" && !isWatch && !query.has("fieldSelector") && query.get("limit") === PAGE;
+
+/** The first page of each complete list of pods. */
+export const firstPodPages: Matcher = (request) => podLists(request) && !request.query.has("continue");
+
+/** Pages of a complete list of pods after the first. */
+export const laterPodPages: Matcher = (request) => podLists(request) && request.query.has("continue");
+
+export const podWatches: Matcher = (request) => aboutPods(request) && request.isWatch;
+
+/** Reads of one pod that only ask for the present revision. */
+export const podBarriers: Matcher = ({ path, isWatch, query }) =>
+  path === "/api/v1/pods" && !isWatch && query.get("limit") === "1";
+
+/** The server answers lists with fewer objects than it was asked for, as it always may. */
+export function smallerPages(size: number): Action {
+  return {
+    onRequest: ({ incoming }) => {
+      incoming.url = (incoming.url ?? "").replace(`limit=${PAGE}`, `limit=${size}`);
+      return Promise.resolve("Forward");
+    },
+  };
+}
