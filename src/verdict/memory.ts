@@ -86,7 +86,12 @@ function isAbsent({ kind, reason }: Verdict): boolean {
 
 /** Those remembered from before are among the writers that were gathered, so none is lost here. */
 function unconfirmedOf(facts: Facts): readonly RememberedDeath[] {
-  return facts.endpoints.flatMap(({ endpoint, writers }) =>
-    writers.filter(({ confirmed }) => !confirmed).map(({ tombstone }) => ({ host: endpoint.host, tombstone })),
-  );
+  const found = new Map<string, RememberedDeath>();
+  for (const { endpoint, writers } of facts.endpoints) {
+    for (const { confirmed, tombstone } of writers) {
+      // Two ports of one host are two endpoints with the same deaths.
+      if (!confirmed) found.set(`${endpoint.host} ${tombstone.pod.uid}`, { host: endpoint.host, tombstone });
+    }
+  }
+  return [...found.values()];
 }
