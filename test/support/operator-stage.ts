@@ -4,7 +4,7 @@ import type {
   RegistrationReportFinding,
   RegistryLayout,
 } from "../../src/api/v1alpha1/index.ts";
-import { type ControlPlane, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
+import { type ControlPlane, type EtcdOptions, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
 import { KubeProxy } from "../env/proxy/index.ts";
 import { ClusterFixture, type FixtureNode, type FixturePod, type PodOptions } from "./cluster-fixture.ts";
 import { mapBounded } from "./concurrency.ts";
@@ -31,8 +31,11 @@ import {
 /** A framework as a test names it; `Unleased` is etcd's own naming without a lease. */
 export type Framework = RegistryLayout["layout"] | "Unleased";
 
+/** `name` is the last part of the key, for those that let the application choose it. */
+type LayoutOptions = InstanceOptions & { readonly name?: string };
+
 /** How each framework registers; those without a prefix of their own get one of ours. */
-const layoutOf: Readonly<Record<Framework, (options: InstanceOptions) => Layout>> = {
+const layoutOf: Readonly<Record<Framework, (options: LayoutOptions) => Layout>> = {
   GoMicro: goMicro,
   GoZero: ({ service, ...options }) => goZero({ service: `zero/${service}`, ...options }),
   Kratos: kratos,
@@ -66,6 +69,8 @@ export const POLICY = "all";
 
 export interface StageOptions {
   readonly controllerManager?: boolean;
+  /** The registry itself; default one member without TLS and users. */
+  readonly etcd?: EtcdOptions;
   /** What stands between the operator and the API server; default nothing. */
   readonly proxied?: boolean;
   /** Endpoints by which the operator reaches the registry, made from the real ones. */
@@ -89,6 +94,8 @@ export interface InstanceWish extends Partial<PodOptions> {
   readonly service: string;
   /** Lease in seconds instead of the framework's default. */
   readonly ttl?: number;
+  /** Last part of the key, instead of what the framework chooses; for EtcdNaming and Unleased. */
+  readonly keyName?: string;
 }
 
 /**
@@ -131,7 +138,7 @@ export class Stage {
 
   static async start(options: StageOptions = {}): Promise<Stage> {
     const { controllerManager = false, proxied = false, endpoints, registry, zombies, draining } = options;
-    const [controlPlane, etcd] = await Promise.all([startControlPlane({ controllerManager }), startEtcd()]);
+    const [controlPlane, etcd] = await Promise.all([startControlPlane({ controllerManager }), startEtcd(options.etcd)]);
     await installOperator(controlPlane);
     const fixture = new ClusterFixture(controlPlane);
     const session = new EtcdSession({ endpoints: etcd.endpoints });
@@ -184,9 +191,10 @@ export class Stage {
   /** The process of a pod registers itself. */
   async register(
     pod: FixturePod,
-    { framework, service, ttl }: Pick<InstanceWish, "framework" | "service" | "ttl">,
+    { framework, service, ttl, keyName }: Pick<InstanceWish, "framework" | "service" | "ttl" | "keyName">,
   ): Promise<StagedInstance> {
-    const layout = layoutOf[framework]({ service, host: pod.address, port: PORT });
+    const name = keyName === undefined ? {} : { name: keyName };
+    const layout = layoutOf[framework]({ service, host: pod.address, port: PORT, ...name });
     const options = { pod, truth: this.fixture.truth, ...(ttl !== undefined && { ttl }) };
     const registrant = await Registrant.register(this.session, layout, options);
     return { framework, service, pod, registrant, key: registrant.key };
@@ -259,7 +267,8 @@ export class Stage {
     if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("\n"));
   }
 
-  #podOptions({ framework: _framework, service: _service, ttl: _ttl, ...pod }: Partial<InstanceWish>): PodOptions {
+  #podOptions(wish: Partial<InstanceWish>): PodOptions {
+    const { framework: _framework, service: _service, ttl: _ttl, keyName: _keyName, ...pod } = wish;
     return { namespace: this.namespace, node: this.node, ...pod };
   }
 
