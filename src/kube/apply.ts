@@ -92,7 +92,7 @@ export function sameContent(a: unknown, b: unknown): boolean {
   const [left, right] = [definedFields(a), definedFields(b)];
   if (left.size !== right.size) return false;
   for (const [name, value] of left) {
-    if (!right.has(name) || !sameContent(value, right.get(name))) return false;
+    if (!sameContent(value, right.get(name))) return false;
   }
   return true;
 }

@@ -134,7 +134,7 @@ export class EventRecorder {
         return undefined;
       } catch (error) {
         // An earlier attempt arrived and only its answer was lost: the name is ours alone.
-        if (error instanceof KubeError && error.isAlreadyExists && attempt > 1) return undefined;
+        if (error instanceof KubeError && error.isAlreadyExists) return undefined;
         if (this.#stop.signal.aborted) return this.#drop("Closed", reason);
         if (!isPassing(error)) return this.#drop("Rejected", reason, error);
         if (attempt === maxAttempts) return this.#drop("Unreachable", reason, error);

@@ -16,7 +16,7 @@ export interface LeaseRecord {
 /** A Lease as the API server returned it. */
 export interface StoredLease {
   readonly record: LeaseRecord;
-  /** The whole object, so that a write keeps what is not ours (labels, annotations, fields of later versions). */
+  /** The whole object, so that a write keeps what is not ours, such as labels. */
   readonly object: LeaseObject;
 }
 
@@ -87,7 +87,7 @@ export class LeaseClient {
 
   /** Raises a KubeError `Conflict` when the Lease was written after `stored` was read. */
   async update(stored: StoredLease, record: LeaseRecord, deadlineMs: number): Promise<StoredLease> {
-    const body = { ...stored.object, spec: { ...stored.object.spec, ...specOf(record) } };
+    const body = { ...stored.object, spec: specOf(record) };
     const { body: updated } = await this.#transport.request({ method: "PUT", path: this.#path, body, deadlineMs });
     return parseLease(updated);
   }

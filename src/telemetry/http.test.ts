@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 
@@ -142,7 +142,8 @@ describe("closing", () => {
     await once(idle, "connect");
     const broken = once(idle, "close");
     const scrape = new Promise<number>((resolve, reject) => {
-      request({ port: service.probePort, host: "127.0.0.1", path: "/metrics" }, (response) => {
+      const agent = new Agent({ keepAlive: true });
+      request({ port: service.probePort, host: "127.0.0.1", path: "/metrics", agent }, (response) => {
         response.resume().on("end", () => resolve(response.statusCode ?? 0));
       })
         .on("error", reject)

@@ -56,6 +56,14 @@ describe("a line of the log", () => {
   });
 });
 
+test("an object that contains itself is written up to some depth", () => {
+  const { log, lines } = capture();
+  const node: Record<string, unknown> = { name: "a" };
+  node["self"] = node;
+  log.info({ node }, "x");
+  expect(only(lines)).toMatchObject({ node: { name: "a", self: { name: "a" } } });
+});
+
 describe("secrets", () => {
   const underName: Record<string, (log: Logger) => void> = {
     "as a field": (log) => log.info({ password: "hunter2" }, "x"),
