@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { PodRecord } from "../../cluster/types.ts";
 import type { CompiledPolicy } from "../types.ts";
-import { countPods } from "./census.ts";
+import { createLogger } from "../../telemetry/log.ts";
+import { Census, type CensusParts, countPods } from "./census.ts";
 
 const pods = (count: number): PodRecord[] => Array.from({ length: count }, (_, i) => ({ uid: `${i}` }) as PodRecord);
 const named = (...names: string[]) => names.map((name) => ({ name }) as CompiledPolicy);
@@ -45,5 +46,70 @@ describe("counting pods", () => {
     const counting = countPods(pods(2_000), () => named("a"), new ManualClock(), abort.signal);
     abort.abort(new Error("stop"));
     await expect(counting).rejects.toThrow("stop");
+  });
+});
+
+describe("a census", () => {
+  function setUp() {
+    const clock = new ManualClock();
+    let fresh = false;
+    let tell: () => void = () => undefined;
+    let counts = 0;
+    const present = [...pods(3)];
+    const parts = {
+      cluster: {
+        freshness: () => ({ fresh, problem: undefined, caughtUpTo: 0 }),
+        pods: () => present.map((pod) => ({ pod, createdAfter: 0, seenAt: 0 })),
+        subscribe: (listener: () => void) => {
+          tell = listener;
+          return () => undefined;
+        },
+      } as unknown as CensusParts["cluster"],
+      policies: {
+        matching: () => named("a")[Symbol.iterator]() as ReturnType<CensusParts["policies"]["matching"]>,
+        subscribe: () => () => undefined,
+      },
+      clock,
+      log: createLogger({ level: "silent" }),
+    };
+    const census = new Census(parts);
+    const abort = new AbortController();
+    const running = census.run(() => counts++, abort.signal);
+    return {
+      clock,
+      census,
+      present,
+      tell: () => tell(),
+      counts: () => counts,
+      becomeFresh: () => (fresh = true),
+      stop: async () => {
+        abort.abort();
+        await running;
+      },
+    };
+  }
+
+  test("knows nothing before the cluster is known, and then counts without being asked", async () => {
+    const { clock, census, becomeFresh, stop } = setUp();
+    await clock.advance(10_000);
+    expect(census.of("a")).toBeUndefined();
+    becomeFresh();
+    await clock.advance(2_000);
+    expect(census.of("a")?.matched).toBe(3);
+    expect(census.of("other")).toEqual({ matched: 0, lost: new Map() });
+    await stop();
+  });
+
+  test("counts again when something changed, and only then", async () => {
+    const { clock, census, present, tell, counts, becomeFresh, stop } = setUp();
+    becomeFresh();
+    await clock.advance(60_000);
+    expect(counts()).toBe(1);
+    present.pop();
+    for (let i = 0; i < 100; i++) tell();
+    await clock.advance(60_000);
+    expect(counts()).toBe(2);
+    expect(census.of("a")?.matched).toBe(2);
+    await stop();
   });
 });

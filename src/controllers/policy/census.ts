@@ -1,5 +1,6 @@
 import type { Clock } from "../../clock/clock.ts";
-import type { ClusterReader, LivePod, PodRecord } from "../../cluster/types.ts";
+import type { ClusterView } from "../../cluster/cluster-view.ts";
+import type { PodRecord } from "../../cluster/types.ts";
 import { Trigger } from "../../kube/reflector-trigger.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { CompiledPolicy } from "../types.ts";
@@ -13,30 +14,33 @@ export interface PodCount {
   readonly lost: ReadonlyMap<string, number>;
 }
 
+/** The part of the cluster view that is counted. */
+export type CountedCluster = Pick<ClusterView, "freshness" | "pods" | "subscribe">;
+
 export interface CensusParts {
-  readonly cluster: Pick<ClusterReader, "freshness"> & { pods(): Iterable<LivePod> };
-  readonly policies: Pick<Policies, "matching">;
+  readonly cluster: CountedCluster;
+  readonly policies: Pick<Policies, "matching" | "subscribe">;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Pods looked at before everything else gets a turn: well under a millisecond. */
 const SLICE = 500;
-/** Between two counts: some 10 ms of work at 20,000 pods. */
-const COUNT_EVERY_MS = 10_000;
-/** After a change of the policies, and while the cluster is not known yet. */
-const COUNT_SOON_MS = 1_000;
+/** Between two counts; a count of 20,000 pods takes some 10 ms. Not shorter than so many times what a count took. */
+const LEAST_PAUSE_MS = 2_000;
+const PAUSE_PER_WORK = 200;
+const LONGEST_PAUSE_MS = 30_000;
 const NO_PODS: PodCount = { matched: 0, lost: new Map() };
 
-/** Knows how many pods each policy is in charge of, by counting all of them from time to time. */
+/** Knows how many pods each policy is in charge of, by counting all of them again after something has changed. */
 export class Census {
   readonly #parts: CensusParts;
-  readonly #wanted: Trigger;
+  readonly #changed: Trigger;
   #counts: ReadonlyMap<string, PodCount> | undefined;
 
   constructor(parts: CensusParts) {
     this.#parts = parts;
-    this.#wanted = new Trigger(parts.clock);
+    this.#changed = new Trigger(parts.clock);
   }
 
   /** Undefined until pods were counted for the first time. */
@@ -44,31 +48,34 @@ export class Census {
     return this.#counts && (this.#counts.get(policy) ?? NO_PODS);
   }
 
-  /** To be called when policies have changed. */
-  countSoon(): void {
-    this.#wanted.fire();
-  }
-
   /** Counts until the signal aborts, then resolves. @param counted called after each count */
   async run(counted: () => void, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { cluster, policies, clock, log } = this.#parts;
+    const changed = (): void => this.#changed.fire();
+    const unsubscribe = [cluster.subscribe(changed), policies.subscribe(changed)];
+    changed();
     for (;;) {
       try {
-        if (await this.#count(signal)) counted();
-        await this.#wanted.wait(this.#counts === undefined ? COUNT_SOON_MS : COUNT_EVERY_MS, signal);
-        await clock.sleep(COUNT_SOON_MS, signal);
+        await this.#changed.wait(Infinity, signal);
+        const startedAt = clock.monotonic();
+        if (await this.#count(startedAt, signal)) counted();
+        else changed();
+        const workMs = clock.monotonic() - startedAt;
+        await clock.sleep(Math.min(LONGEST_PAUSE_MS, Math.max(LEAST_PAUSE_MS, workMs * PAUSE_PER_WORK)), signal);
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
         log.error({ err: error }, "counting pods failed; it is tried again");
-        await clock.sleep(COUNT_EVERY_MS, signal).catch(() => undefined);
+        await clock.sleep(LONGEST_PAUSE_MS, signal).catch(() => undefined);
+        changed();
       }
     }
+    for (const end of unsubscribe) end();
   }
 
   /** @returns false while the cluster is not known: no pods would be no answer */
-  async #count(signal: AbortSignal): Promise<boolean> {
+  async #count(now: number, signal: AbortSignal): Promise<boolean> {
     const { cluster, policies, clock } = this.#parts;
-    if (!cluster.freshness(clock.monotonic()).fresh) return false;
+    if (!cluster.freshness(now).fresh) return false;
     const pods = Iterator.from(cluster.pods()).map(({ pod }) => pod);
     this.#counts = await countPods(pods, (pod) => policies.matching(pod), clock, signal);
     return true;

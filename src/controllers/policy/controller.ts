@@ -1,6 +1,5 @@
 import { POLICY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
 import type { Clock } from "../../clock/clock.ts";
-import type { ClusterReader, LivePod } from "../../cluster/types.ts";
 import { Controller, type ReconcileContext, type Result } from "../../kube/controller.ts";
 import type { EventRecorder } from "../../kube/event-recorder.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
@@ -10,7 +9,7 @@ import type { Registries } from "../registry/registry-set.ts";
 import { conditionChanges } from "../status/conditions.ts";
 import { StatusWriter } from "../status/status-writer.ts";
 import type { InstanceSummary } from "../types.ts";
-import { Census } from "./census.ts";
+import { Census, type CountedCluster } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
 import { policyEvents, policyReference } from "./events.ts";
 import type { Policies } from "./policy-set.ts";
@@ -21,7 +20,7 @@ import { StoredTotals } from "./stored-totals.ts";
 export interface PolicyStatusParts {
   readonly policies: Policies;
   readonly registries: Registries;
-  readonly cluster: Pick<ClusterReader, "freshness"> & { pods(): Iterable<LivePod> };
+  readonly cluster: CountedCluster;
   readonly summary: InstanceSummary;
   readonly transport: Pick<KubeTransport, "request">;
   readonly recorder: Pick<EventRecorder, "publish">;

@@ -35,8 +35,13 @@ export interface AdapterContext {
 
 /** The adapters of all types of registry that the operator knows. */
 export function adapterFactory(context: AdapterContext): AdapterFactory {
+  let made = 0;
   const byType: Readonly<Record<RegistrySpec["type"], AdapterFactory>> = {
-    Etcd: (...args) => makeEtcd(context, ...args),
+    Etcd: (name, ...args) => {
+      // Each adapter has keys of its own, also beside one for the same etcd, and beside the one it takes the place of.
+      const holder = `${context.holder}.${name}.${++made}`;
+      return makeEtcd({ ...context, holder }, name, ...args);
+    },
   };
   return (name, spec, credentials, clusterUid) => byType[spec.type](name, spec, credentials, clusterUid);
 }

@@ -30,7 +30,7 @@ export interface ReportParts {
 /** Many changes make one write; a report is larger than a status, and less urgent. */
 const DEBOUNCE_MS = 2_000;
 /** A report that somebody removed or changed is put right after this. */
-const REVIEW_EVERY_MS = 60_000;
+const REVIEW_EVERY_MS = 30_000;
 const WRITE_DEADLINE_MS = 10_000;
 
 /** What is known of the report of one policy in this leadership. */

@@ -1,0 +1,335 @@
+/** The RegistrationPolicy objects of an operator that runs as a process: what their status, Events and reports say. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import type { RegistrationPolicySpec, RegistrationPolicyStatus } from "../../src/api/v1alpha1/index.ts";
+import { type ControlPlane, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
+import { ClusterFixture, type FixtureNode, type FixturePod } from "../support/cluster-fixture.ts";
+import { type Operator, startOperator } from "../support/operator.ts";
+import { installOperator } from "../support/operator-install.ts";
+import { applyRegistry, findReport, getPolicy } from "../support/operator-objects.ts";
+import { eventually } from "../support/operator-wait.ts";
+import { EtcdSession, goMicro, Registrant } from "../support/registrants/index.ts";
+
+const POLICIES = "/apis/hygeia.dev/v1alpha1/registrationpolicies";
+const REPORTS = "/apis/hygeia.dev/v1alpha1/registrationreports";
+const WITHIN = 60_000;
+
+let controlPlane: ControlPlane;
+let etcd: EtcdServer;
+let fixture: ClusterFixture;
+let session: EtcdSession;
+let operator: Operator;
+let node: FixtureNode;
+
+beforeAll(async () => {
+  [controlPlane, etcd] = await Promise.all([startControlPlane({ controllerManager: true }), startEtcd()]);
+  await installOperator(controlPlane);
+  fixture = new ClusterFixture(controlPlane);
+  session = new EtcdSession({ endpoints: etcd.endpoints });
+  node = await fixture.node();
+  await applyRegistry(fixture.client, "main", { endpoints: etcd.endpoints, layouts: [{ layout: "GoMicro" }] });
+  await applyRegistry(fixture.client, "down", { endpoints: ["http://127.0.0.1:1"], layouts: [{ layout: "GoMicro" }] });
+  operator = await startOperator({ cluster: controlPlane });
+});
+
+afterAll(async () => {
+  await operator.stop();
+  await session.close();
+  await fixture.close();
+  await Promise.all([controlPlane.stop(), etcd.stop()]);
+});
+
+type Spec = Partial<Omit<RegistrationPolicySpec, "registration">> & {
+  readonly registration?: { readonly registries: readonly { readonly name: string; readonly role?: string }[] };
+};
+
+async function policy(name: string, spec: Spec = {}): Promise<void> {
+  const body = {
+    apiVersion: "hygeia.dev/v1alpha1",
+    kind: "RegistrationPolicy",
+    metadata: { name },
+    spec: { mode: "Enforce", registration: { registries: [{ name: "main" }] }, ...spec },
+  };
+  const query = { fieldManager: "test", force: true, fieldValidation: "Strict" };
+  await fixture.client.patch(`${POLICIES}/${name}`, body, "application/apply-patch+yaml", query);
+}
+
+async function remove(name: string): Promise<void> {
+  await fixture.client.delete(`${POLICIES}/${name}`);
+}
+
+/** The policy's status, once it is as wanted. */
+async function untilStatus(
+  name: string,
+  what: string,
+  wanted: (status: RegistrationPolicyStatus) => boolean,
+): Promise<RegistrationPolicyStatus> {
+  let last: RegistrationPolicyStatus | undefined;
+  return await eventually(
+    `policy ${name} ${what}`,
+    async () => {
+      last = (await getPolicy(fixture.client, name)).status;
+      return last !== undefined && wanted(last) ? last : undefined;
+    },
+    WITHIN,
+  ).catch((error: unknown) => {
+    throw new Error(`last seen: ${JSON.stringify(last)}\n${operator.tail()}`, { cause: error });
+  });
+}
+
+function conditionOf({ conditions }: RegistrationPolicyStatus, type: string) {
+  return conditions?.find((condition) => condition.type === type);
+}
+
+async function untilReason(name: string, type: string, reason: string) {
+  const status = await untilStatus(
+    name,
+    `has ${type} with reason ${reason}`,
+    (seen) => conditionOf(seen, type)?.reason === reason,
+  );
+  return { status: "", message: "", ...conditionOf(status, type) };
+}
+
+async function untilEvent(name: string, reason: string) {
+  interface Event {
+    readonly reason: string;
+    readonly note: string;
+    readonly type: string;
+    readonly regarding: { readonly kind: string; readonly name: string };
+    readonly related?: { readonly kind: string; readonly name: string; readonly uid: string };
+  }
+  return await eventually(`an Event ${reason} on policy ${name}`, async () => {
+    const events = await fixture.client.list<Event>("/apis/events.k8s.io/v1/namespaces/default/events");
+    return events.find(
+      ({ regarding, reason: said }) =>
+        regarding.kind === "RegistrationPolicy" && regarding.name === name && said === reason,
+    );
+  });
+}
+
+function selecting(namespace: string): Pick<Spec, "match"> {
+  return { match: { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } } } };
+}
+
+async function podIn(
+  namespace: string,
+  options: Partial<Parameters<ClusterFixture["runPod"]>[0]> = {},
+): Promise<FixturePod> {
+  return await fixture.runPod({ namespace, node, ...options });
+}
+
+describe("a policy that is well", () => {
+  test("counts its pods and instances, and shows itself to kubectl", async () => {
+    const namespace = await fixture.namespace();
+    const pods = [await podIn(namespace), await podIn(namespace), await podIn(namespace)];
+    await policy("well", { ...selecting(namespace), priority: 7 });
+    const registrants = await Promise.all(
+      pods
+        .slice(0, 2)
+        .map(({ address }) => Registrant.register(session, goMicro({ service: "well", host: address, port: 80 }))),
+    );
+    const status = await untilStatus(
+      "well",
+      "has counted",
+      ({ pods: counted, instances }) => counted?.matched === 3 && instances?.live === 2,
+    );
+    expect(status).toMatchObject({ observedGeneration: 1, evicted: 0, registries: "main" });
+    await untilReason("well", "Ready", "Ready");
+    expect(status.conditions?.map(({ type }) => type)).toEqual(["Ready", "Accepted", "EvictionBlocked", "Superseded"]);
+    const [header, line] = (await fixture.kubectl("get", "rpol", "well")).split("\n");
+    expect(header?.split(/\s{2,}/)).toEqual([
+      "NAME",
+      "MODE",
+      "READY",
+      "REGISTRIES",
+      "LIVE",
+      "ZOMBIE",
+      "EVICTED",
+      "AGE",
+    ]);
+    expect(line).toMatch(/^well +Enforce +True +main +2 +0 +0 +\S+$/);
+    const [wideHeader, wideLine] = (await fixture.kubectl("get", "rpol", "well", "-o", "wide")).split("\n");
+    expect(wideHeader).toMatch(/PRIORITY +MATCHED +SUSPECT +CONTESTED +UNKNOWN +BLOCKED +LAST-EVICTION/);
+    expect(wideLine).toMatch(/ 7 +3 +0 +0 +0 +NotBlocked +/);
+    for (const registrant of registrants) registrant.crash();
+    await remove("well");
+  });
+
+  test("does not count pods that opted out", async () => {
+    const namespace = await fixture.namespace();
+    await podIn(namespace);
+    const { name } = await podIn(namespace);
+    const annotations = { "hygeia.dev/ignore": "true" };
+    await fixture.client.patch(`/api/v1/namespaces/${namespace}/pods/${name}`, { metadata: { annotations } });
+    await policy("opted", selecting(namespace));
+    await untilStatus("opted", "counts one pod", ({ pods }) => pods?.matched === 1);
+    await remove("opted");
+  });
+
+  test("follows the labels of namespaces", async () => {
+    const namespace = await fixture.namespace({ team: "blue" });
+    await podIn(namespace);
+    await policy("team", { match: { namespaceSelector: { matchLabels: { team: "blue" } } } });
+    await untilStatus("team", "counts the pod", ({ pods }) => pods?.matched === 1);
+    await fixture.client.patch(`/api/v1/namespaces/${namespace}`, { metadata: { labels: { team: "red" } } });
+    await untilStatus("team", "counts it no more", ({ pods }) => pods?.matched === 0);
+    await remove("team");
+  });
+});
+
+describe("a policy with a mistake names the field", () => {
+  test("of a selector that no label can meet, and recovers when it is corrected", async () => {
+    await policy("selector", { match: { podSelector: { matchLabels: { "a..b/app": "x" } } } });
+    const accepted = await untilReason("selector", "Accepted", "InvalidSelector");
+    expect(accepted).toMatchObject({
+      status: "False",
+      message: 'spec.match.podSelector.matchLabels[a..b/app]: "a..b/app" is not a label key',
+    });
+    expect((await untilReason("selector", "Ready", "NotAccepted")).message).toContain("spec.match.podSelector");
+    expect((await untilEvent("selector", "PolicyNotAccepted")).note).toContain("spec.match.podSelector");
+    await remove("selector");
+    await policy("selector", { match: { podSelector: { matchLabels: { "a.b/app": "x" } } } });
+    await untilReason("selector", "Ready", "Ready");
+    await remove("selector");
+  });
+
+  test("of a registry that does not exist, stays accepted, and recovers when it is there", async () => {
+    await policy("unknown", { registration: { registries: [{ name: "main" }, { name: "late", role: "Backup" }] } });
+    expect(await untilReason("unknown", "Ready", "RegistryNotFound")).toMatchObject({
+      status: "False",
+      message: 'spec.registration.registries[1].name: there is no Registry "late": create it, or correct the name',
+    });
+    const { status } = await getPolicy(fixture.client, "unknown");
+    expect(status?.registries).toBe("main, late(NotFound)");
+    expect(status && conditionOf(status, "Accepted")?.status).toBe("True");
+    await untilEvent("unknown", "RegistryNotFound");
+    await applyRegistry(fixture.client, "late", { endpoints: etcd.endpoints, layouts: [{ layout: "GoMicro" }] });
+    await untilReason("unknown", "Ready", "Ready");
+    await untilStatus("unknown", "names both", ({ registries }) => registries === "main, late");
+    await remove("unknown");
+    await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/late");
+  });
+});
+
+describe("the registries of a policy", () => {
+  test("make it not ready when a primary is down", async () => {
+    await policy("primary", { registration: { registries: [{ name: "down" }] } });
+    const { message } = await untilReason("primary", "Ready", "RegistryNotReady");
+    expect(message).toMatch(/^registry "down": Unreachable: .*ECONNREFUSED/);
+    await untilStatus("primary", "shows it", ({ registries }) => registries === "down(Down)");
+    await remove("primary");
+  });
+
+  test("are only named when a backup is down", async () => {
+    await policy("backup", { registration: { registries: [{ name: "main" }, { name: "down", role: "Backup" }] } });
+    await untilReason("backup", "Ready", "Ready");
+    await untilStatus("backup", "shows it", ({ registries }) => registries === "main, down(Down)");
+    await remove("backup");
+  });
+});
+
+describe("of two policies that match one pod", () => {
+  test("the one with the higher priority is in charge, and the other one's status names it", async () => {
+    const namespace = await fixture.namespace();
+    await podIn(namespace, { labels: { app: "x" } });
+    await podIn(namespace, { labels: { app: "x" } });
+    await podIn(namespace, { labels: { app: "y" } });
+    await policy("low", selecting(namespace));
+    await policy("high", {
+      priority: 1,
+      match: { ...selecting(namespace).match, podSelector: { matchLabels: { app: "x" } } },
+    });
+    const low = await untilReason("low", "Superseded", "PartlySuperseded");
+    expect(low.message).toContain('"high" (2 pods)');
+    await untilStatus("low", "counts what is left", ({ pods }) => pods?.matched === 1);
+    await untilStatus("high", "counts its own", ({ pods }) => pods?.matched === 2);
+    expect(conditionOf((await getPolicy(fixture.client, "high")).status ?? {}, "Superseded")?.status).toBe("False");
+    expect((await untilEvent("low", "PolicySuperseded")).note).toContain('"high"');
+
+    await policy("high", { priority: 1, ...selecting(namespace) });
+    await untilReason("low", "Superseded", "WhollySuperseded");
+    await untilReason("low", "Ready", "Superseded");
+
+    await remove("high");
+    await untilReason("low", "Superseded", "NotSuperseded");
+    await untilStatus("low", "has all pods", ({ pods }) => pods?.matched === 3);
+    await remove("low");
+  });
+});
+
+describe("evictions", () => {
+  /** A process that registers itself and then dies, which its kubelet confirms. */
+  async function zombie(namespace: string, service: string): Promise<{ pod: FixturePod; key: string }> {
+    const pod = await podIn(namespace);
+    const registrant = await Registrant.register(session, goMicro({ service, host: pod.address, port: 80 }));
+    const live = (count: number | undefined) => (count ?? 0) > 0;
+    await untilStatus("evicting", "sees it live", ({ instances }) => live(instances?.live));
+    registrant.crash();
+    await fixture.confirmDeath(pod);
+    return { pod, key: registrant.key };
+  }
+
+  test("are counted and kept over a restart, shown by an Event, and end with their policy", async () => {
+    const namespace = await fixture.namespace();
+    await policy("evicting", selecting(namespace));
+    const first = await zombie(namespace, "first");
+    const once = await untilStatus("evicting", "has evicted one", ({ evicted }) => evicted === 1);
+    expect(Date.now() - new Date(once.lastEviction ?? "").getTime()).toBeLessThan(60_000);
+    const event = await untilEvent("evicting", "InstanceEvicted");
+    expect(event).toMatchObject({ type: "Normal", related: { kind: "Pod", name: first.pod.name, uid: first.pod.uid } });
+    expect(event.note).toContain(first.key);
+    const report = await eventually("the report has it", async () => {
+      const found = await findReport(fixture.client, "evicting");
+      return found?.status?.evictions?.length === 1 ? found : undefined;
+    });
+    const owner = await getPolicy(fixture.client, "evicting");
+    expect(report.metadata.ownerReferences).toMatchObject([{ kind: "RegistrationPolicy", uid: owner.metadata.uid }]);
+    expect(report.status?.evictions?.[0]).toMatchObject({
+      id: first.key,
+      evidence: "Confirmed",
+      result: "Verified",
+      pod: { namespace, name: first.pod.name, uid: first.pod.uid },
+      restore: { format: "GoMicro", encoding: "UTF8", value: expect.stringContaining("first") as string },
+    });
+
+    await operator.restart();
+    const second = await zombie(namespace, "second");
+    await untilStatus("evicting", "has evicted two", ({ evicted }) => evicted === 2);
+    const both = await eventually("the report has both", async () => {
+      const found = await findReport(fixture.client, "evicting");
+      return found?.status?.evictions?.length === 2 ? found : undefined;
+    });
+    expect(both.status?.evictions?.map(({ id }) => id)).toEqual([second.key, first.key]);
+    expect(await fixture.kubectl("get", "rrep", "evicting")).toMatch(/\nevicting +0 +2 +\S+ +\S+/);
+
+    await fixture.client.delete(`${REPORTS}/evicting`);
+    await eventually(
+      "a report that somebody removed is back",
+      async () => (await findReport(fixture.client, "evicting"))?.status?.evictions?.length === 2,
+      90_000,
+    );
+    await remove("evicting");
+    await eventually(
+      "the report goes with its policy",
+      async () => (await findReport(fixture.client, "evicting")) === undefined,
+    );
+    await policy("evicting", selecting(namespace));
+    await untilStatus("evicting", "of the same name begins at zero", ({ evicted }) => evicted === 0);
+    await remove("evicting");
+  });
+
+  test("are reported and not done under Audit", async () => {
+    const namespace = await fixture.namespace();
+    await policy("evicting", { ...selecting(namespace), mode: "Audit" });
+    const { key } = await zombie(namespace, "audited");
+    await untilStatus("evicting", "shows the zombie", ({ instances }) => instances?.zombie === 1);
+    expect(await untilReason("evicting", "EvictionBlocked", "Audit")).toMatchObject({ status: "True" });
+    const finding = await eventually("the report has the finding", async () => {
+      const report = await findReport(fixture.client, "evicting");
+      return report?.status?.findings?.find(({ id, verdict }) => id === key && verdict === "Zombie");
+    });
+    expect(finding).toMatchObject({ evidence: "Confirmed", action: "None", blockedBy: "Audit" });
+    expect((await untilEvent("evicting", "ZombieInstanceDetected")).note).toContain(key);
+    await remove("evicting");
+  });
+});
