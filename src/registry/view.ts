@@ -185,7 +185,7 @@ export class RegistryView implements RegistrySink, RegistryReader {
  * @returns `previous` itself when nothing differs
  */
 function withKnownBounds(incoming: InstanceRecord, previous: InstanceRecord): InstanceRecord {
-  if (incoming.version !== previous.version) return incoming;
+  if (incoming === previous || incoming.version !== previous.version) return incoming;
   const bounds = {
     seenAt: Math.min(incoming.seenAt, previous.seenAt),
     writtenAfter: Math.max(incoming.writtenAfter, previous.writtenAfter),

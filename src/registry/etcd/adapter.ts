@@ -22,6 +22,7 @@ import { Leases } from "./leases.ts";
 import { DEFAULT_TIMING, type EtcdAdapterOptions, type EtcdConnection, type EtcdTiming } from "./options.ts";
 import { Proof } from "./proof.ts";
 import { type EtcdState, Publisher } from "./publisher.ts";
+import { ordersProgress } from "./server-version.ts";
 import { Timeline } from "./timeline.ts";
 import { nextEra } from "./version.ts";
 import { Writes } from "./writes.ts";
@@ -34,7 +35,7 @@ const askAgain = retry(
 
 /**
  * etcd as a service registry: instances as Go frameworks write them (layouts/), watched, judged current by a canary of
- * ours (docs/decisions/0004-etcd-freshness.md), and evicted by a transaction that compares revision and lease.
+ * ours (docs/decisions/etcd-adapter.md), and evicted by a transaction that compares revision and lease.
  */
 export class EtcdAdapter implements RegistryAdapter {
   readonly name: string;
@@ -84,6 +85,7 @@ export class EtcdAdapter implements RegistryAdapter {
         random,
         metrics,
         timing: this.#timing,
+        ordersProgress: options.ordersProgress ?? ordersProgress,
       },
       () => this.#client,
     );

@@ -26,6 +26,7 @@ import type { Breaker } from "../breaker.ts";
 import { RegistryError } from "../errors.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import type { EtcdConnection } from "./options.ts";
+import { versionOverHttp } from "./server-version.ts";
 import { isAuthDisabled, registryErrorOf } from "./status.ts";
 
 /**
@@ -85,9 +86,9 @@ type UnaryMethod = (
 export class EtcdClient implements ICallable<undefined> {
   readonly kv = new KVClient(this);
   readonly lease = new LeaseClient(this);
-  readonly maintenance = new MaintenanceClient(this);
   readonly callOptionsFactory = undefined;
   readonly #auth = new AuthClient(this);
+  readonly #maintenance = new MaintenanceClient(this);
   readonly #watch = new WatchClient(this);
   readonly #connection: EtcdConnection;
   readonly #context: ClientContext;
@@ -120,6 +121,20 @@ export class EtcdClient implements ICallable<undefined> {
   /** Forgets the login; the next call logs in again. */
   forgetLogin(): void {
     this.#token = undefined;
+  }
+
+  /**
+   * @returns the empty string when the server does not tell it to us
+   * @throws RegistryError
+   */
+  async serverVersion(timeoutMs: number, signal: AbortSignal): Promise<string> {
+    try {
+      const { version } = await this.#maintenance.status(within(timeoutMs, signal));
+      return version;
+    } catch (error) {
+      if (!(error instanceof RegistryError && error.code === "PermissionDenied")) throw error;
+      return await versionOverHttp(this.endpoint, this.#connection.tls, timeoutMs, signal);
+    }
   }
 
   /** @throws RegistryError */

@@ -1,11 +1,11 @@
 import { hash } from "node:crypto";
 
-import { StringPool } from "../intern.ts";
+import { Pool } from "../pool.ts";
 import type { Endpoint, InstanceRecord } from "../port.ts";
 import type { Decoded, IgnoredReason, Layout } from "./layouts/layout.ts";
 import { idOf, type LayoutSet } from "./layouts/layout-set.ts";
 import type { Timeline } from "./timeline.ts";
-import { formatVersion } from "./version.ts";
+import { formatVersion, parseVersion } from "./version.ts";
 
 /** A key as etcd answers it. Numbers are decimal text, for they may be 64 bits wide. */
 export interface KeyValue {
@@ -20,8 +20,7 @@ export interface KeyValue {
 interface Row {
   readonly record: InstanceRecord;
   readonly createRevision: number;
-  readonly modRevision: number;
-  readonly lease: string;
+  /** Of the value. */
   readonly digest: string;
 }
 
@@ -35,7 +34,9 @@ export class KeyTable {
   readonly #rows = new Map<string, Row>();
   readonly #ignored = new Map<string, IgnoredReason>();
   readonly #totals = new Map<IgnoredReason, number>();
-  readonly #pool = new StringPool();
+  /** Some 4 MiB and 1 MiB when full. */
+  readonly #texts = new Pool<string>(50_000);
+  readonly #metadata = new Pool<Readonly<Record<string, string>>>(2_000);
   #ignoredChanges = 0;
   /** Part of every version. */
   #era: number;
@@ -74,7 +75,7 @@ export class KeyTable {
   holds(entry: KeyValue): boolean {
     const id = idOf(entry.key);
     const row = this.#rows.get(id);
-    if (row !== undefined) return isVersion(row, entry);
+    if (row !== undefined) return row.record.version === this.#versionOf(entry);
     const reason = this.#ignored.get(id);
     if (reason === undefined) return false;
     const reading = this.#layouts.read(entry);
@@ -128,31 +129,31 @@ export class KeyTable {
    */
   learnTtl(id: string, lease: string, ttlMs: number): InstanceRecord | undefined {
     const row = this.#rows.get(id);
-    if (row?.lease !== lease || row.record.ttlMs === ttlMs) return undefined;
+    if (row === undefined || leaseOf(row) !== lease || row.record.ttlMs === ttlMs) return undefined;
     const record = Object.freeze({ ...row.record, ttlMs });
     this.#rows.set(id, { ...row, record });
     return record;
   }
 
   #rowOf(entry: KeyValue, id: string, layout: Layout, decoded: Decoded, known: Row | undefined, now: number): Row {
-    const modRevision = Number(entry.mod_revision);
+    const version = this.#versionOf(entry);
+    if (known?.record.version === version) return known;
     const createRevision = Number(entry.create_revision);
     const { lease } = entry;
-    if (known !== undefined && isVersion(known, entry)) return known;
     const digest = hash("sha256", entry.value, "base64url");
     // A lease belongs to one process. The key never left, hangs on the same lease and says the same: it wrote again.
     const isSameWriter =
-      known?.createRevision === createRevision && lease !== "0" && known.lease === lease && known.digest === digest;
-    const touchedAfter = this.#timeline.before(modRevision);
+      known?.createRevision === createRevision && lease !== "0" && leaseOf(known) === lease && known.digest === digest;
+    const touchedAfter = this.#timeline.before(Number(entry.mod_revision));
     const record: InstanceRecord = Object.freeze({
       registry: this.#name,
       id,
-      service: this.#pool.intern(decoded.service),
+      service: this.#text(decoded.service),
       instance: decoded.instance,
       endpoints: Object.freeze(decoded.endpoints.map((endpoint) => this.#pooledEndpoint(endpoint))),
       format: layout.name,
       metadata: this.#pooledMetadata(decoded.metadata),
-      version: formatVersion({ era: this.#era, modRevision, lease }),
+      version,
       seenAt: isSameWriter ? known.record.seenAt : now,
       writtenAfter: isSameWriter ? known.record.writtenAfter : touchedAfter,
       touchedAfter,
@@ -161,18 +162,25 @@ export class KeyTable {
       quarantined: false,
       removal: YES,
     });
-    return { record, createRevision, modRevision, lease, digest };
+    return { record, createRevision, digest };
+  }
+
+  #versionOf({ mod_revision, lease }: KeyValue): string {
+    return formatVersion({ era: this.#era, modRevision: Number(mod_revision), lease });
+  }
+
+  #text(text: string): string {
+    return this.#texts.get(text, () => text);
   }
 
   #pooledEndpoint(endpoint: Endpoint): Endpoint {
-    return Object.freeze({ ...endpoint, host: this.#pool.intern(endpoint.host) });
+    return Object.freeze({ ...endpoint, host: this.#text(endpoint.host) });
   }
 
   #pooledMetadata(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
     const entries = Object.entries(metadata);
-    if (entries.length === 0) return EMPTY;
-    return Object.freeze(
-      Object.fromEntries(entries.map(([name, value]) => [this.#pool.intern(name), this.#pool.intern(value)])),
+    return this.#metadata.get(JSON.stringify(entries), () =>
+      Object.freeze(Object.fromEntries(entries.map(([name, value]) => [this.#text(name), this.#text(value)]))),
     );
   }
 
@@ -189,14 +197,12 @@ export class KeyTable {
   }
 }
 
-function isVersion(row: Row, entry: KeyValue): boolean {
-  return row.modRevision === Number(entry.mod_revision) && row.lease === entry.lease;
+function leaseOf({ record }: Row): string {
+  return parseVersion(record.version).lease;
 }
-
-const EMPTY: Readonly<Record<string, string>> = Object.freeze({});
 
 /** The framework's usual TTL until the lease itself was asked; the answer stays true for as long as the lease does. */
 function ttlOf(lease: string, layout: Layout, known: Row | undefined): number {
   if (lease === "0") return 0;
-  return known?.lease === lease ? known.record.ttlMs : layout.ttlMs;
+  return known !== undefined && leaseOf(known) === lease ? known.record.ttlMs : layout.ttlMs;
 }

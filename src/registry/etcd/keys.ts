@@ -9,7 +9,7 @@ export class OwnKeys {
     this.#root = recordPrefix.replace(/\/+$/, "");
   }
 
-  /** Written every few seconds by one process, read back through its watch. */
+  /** Written every few seconds by one adapter, read back through its watch. */
   canary(clusterUid: string, holder: string): Buffer {
     return Buffer.from(`${this.#root}/${clusterUid}/canary/${holder}`);
   }

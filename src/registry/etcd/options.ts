@@ -35,13 +35,15 @@ export interface EtcdAdapterOptions {
   readonly recordPrefix: string;
   /** UID of the kube-system namespace: names our corner under the record prefix. */
   readonly clusterUid: string;
-  /** Names this process among the replicas; part of a key. */
+  /** Names this adapter among those of all replicas; part of a key. */
   readonly holder: string;
   readonly breaker: BreakerRules;
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: RegistryMetrics;
   readonly timing?: Partial<EtcdTiming> | undefined;
+  /** Whether a server of this version orders its progress answers; {@link ordersProgress} without it. */
+  readonly ordersProgress?: ((version: string) => boolean) | undefined;
 }
 
 /** Milliseconds. */

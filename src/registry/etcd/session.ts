@@ -4,7 +4,7 @@ import type { Clock, Random, Timer } from "../../clock/clock.ts";
 import { RegistryError } from "../errors.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import type { Beat } from "./canary.ts";
-import { type EtcdClient, within } from "./client.ts";
+import type { EtcdClient } from "./client.ts";
 import { Compare } from "./compare.ts";
 import type { KeyValue } from "./key-table.ts";
 import { rangeEnd } from "./keys.ts";
@@ -12,7 +12,6 @@ import { idOf } from "./layouts/layout-set.ts";
 import { listAll, type Listing } from "./listing.ts";
 import type { EtcdTiming } from "./options.ts";
 import { Batch, type EtcdState, type Publisher } from "./publisher.ts";
-import { ordersProgress } from "./server-version.ts";
 import { nextEra } from "./version.ts";
 import { type WatchListener, type WatchRange, WatchStream } from "./watch-stream.ts";
 
@@ -32,6 +31,7 @@ export interface SessionOptions {
   readonly random: Random;
   readonly metrics: RegistryMetrics;
   readonly timing: EtcdTiming;
+  readonly ordersProgress: (version: string) => boolean;
 }
 
 /** Where the watch goes on; carried from one session to the next. */
@@ -69,7 +69,7 @@ export class Session implements WatchListener {
    * @throws RegistryError when something broke, or the signal's reason
    */
   async run(): Promise<void> {
-    const { state, publisher } = this.#options;
+    const { state, publisher, timing } = this.#options;
     const { canary, proof, timeline } = state;
     proof.interrupt();
     if (!canary.isContinuous) {
@@ -79,8 +79,8 @@ export class Session implements WatchListener {
     const beat = await this.#beat();
     // Without a canary nothing shows that the data still is what it was.
     if (beat === undefined) canary.doubt();
-    publisher.serverVersion = await this.#serverVersion();
-    this.#provesByList = !ordersProgress(publisher.serverVersion);
+    publisher.serverVersion = await this.#client.serverVersion(timing.callTimeout, this.#signal);
+    this.#provesByList = !this.#options.ordersProgress(publisher.serverVersion);
     const isKnown = canary.isContinuous && this.#position.revisions !== undefined;
     const positions = isKnown ? this.#position.revisions : await this.#listAfresh();
     await this.#follow(positions ?? [], beat?.revision);
@@ -143,11 +143,13 @@ export class Session implements WatchListener {
     }
   }
 
-  /** @throws RegistryError the cause, or the signal's reason */
-  #watchEnded(error: RegistryError): void {
+  /** @throws the cause, or the signal's reason */
+  #watchEnded(error: unknown): void {
     this.#signal.throwIfAborted();
-    this.#options.metrics.watchEnded(error.code);
-    if (error.code === "Compacted") this.#listNext("Compacted");
+    const reason = error instanceof RegistryError ? error.code : "InternalError";
+    this.#options.metrics.watchEnded(reason);
+    // What can not be had from history, or was taken in by half, must be listed.
+    if (reason === "Compacted" || reason === "TooLarge" || reason === "InternalError") this.#listNext(reason);
     throw error;
   }
 
@@ -307,16 +309,5 @@ export class Session implements WatchListener {
     this.#asking = this.#options.clock.setTimer(() => {
       this.#ask();
     }, ASK_AGAIN);
-  }
-
-  /** Empty when the server does not tell; then nothing is taken for granted. */
-  async #serverVersion(): Promise<string> {
-    try {
-      const { version } = await this.#client.maintenance.status(within(this.#options.timing.callTimeout, this.#signal));
-      return version;
-    } catch (error) {
-      if (error instanceof RegistryError && error.code === "PermissionDenied") return "";
-      throw error;
-    }
   }
 }

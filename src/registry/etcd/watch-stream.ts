@@ -26,7 +26,7 @@ export interface WatchListener {
 /**
  * Several ranges watched over one stream. etcd keeps the order inside a range only: a range that falls behind is served
  * apart from the others, so an event on one says nothing of another. What does is the answer to a progress request
- * (docs/decisions/0004-etcd-freshness.md), which etcd gives only when every range of the stream is in step.
+ * (docs/decisions/etcd-adapter.md), which etcd gives only when every range of the stream is in step.
  */
 export class WatchStream {
   readonly #stream: IDuplexStream<IWatchRequest, IWatchResponse>;
@@ -38,10 +38,10 @@ export class WatchStream {
   /** Parts of an answer that was too long for one message, by range. */
   readonly #fragments = new Map<number, IEvent[]>();
   #created = 0;
-  #end: (error: RegistryError) => void = () => undefined;
+  #end: (error: unknown) => void = () => undefined;
 
-  /** Resolves when the stream is over, with the cause. Never rejects. */
-  readonly ended: Promise<RegistryError>;
+  /** Resolves when the stream is over, with the cause: a RegistryError, or what the listener threw. Never rejects. */
+  readonly ended: Promise<unknown>;
 
   private constructor(
     stream: IDuplexStream<IWatchRequest, IWatchResponse>,
@@ -60,7 +60,12 @@ export class WatchStream {
       };
     });
     stream.on("data", (response) => {
-      this.#receive(response);
+      try {
+        this.#receive(response);
+      } catch (error) {
+        // Thrown on, it would end the process: grpc-js has nobody to give it to.
+        this.#end(error);
+      }
     });
     stream.on("error", (error) => {
       this.#end(registryErrorOf(error, "watch", endpoint));

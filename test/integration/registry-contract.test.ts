@@ -1,0 +1,6 @@
+import { describeRegistryContract } from "../support/registry-contract.ts";
+import { startEtcdHarness } from "../support/registry-etcd.ts";
+import { startMemoryHarness } from "../support/registry-memory.ts";
+
+describeRegistryContract("the registry in memory", startMemoryHarness);
+describeRegistryContract("etcd", startEtcdHarness);
