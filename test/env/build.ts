@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { cachedComponent, type GoComponent, programOnPath } from "./components.ts";
 import { withLock } from "./lock.ts";
@@ -14,6 +15,11 @@ export type Log = (line: string) => void;
 /** How often a running build says that it runs, in milliseconds. */
 const PROGRESS_INTERVAL = 10_000;
 
+const execute = promisify(execFile);
+
+/** The Go build that runs, if any: one keeps all cores busy, and two linkers at a time need gigabytes. */
+let goBuild: Promise<void> = Promise.resolve();
+
 /**
  * Builds programs of one component into the cache: in one run of the compiler, since they share packages, and never
  * twice at a time on one machine. What another process has built in the meantime is not built again.
@@ -22,12 +28,20 @@ const PROGRESS_INTERVAL = 10_000;
  * @throws Error that names the missing toolchain, or holds the end of the compiler's output
  */
 export async function buildGoPrograms(component: GoComponent, missing: () => string[], log: Log): Promise<void> {
+  const build = goBuild.then(() => buildNow(component, missing, log));
+  goBuild = build.catch(() => undefined);
+  await build;
+}
+
+async function buildNow(component: GoComponent, missing: () => string[], log: Log): Promise<void> {
   const label = `${component.name} ${component.version}`;
   await installInto(component.name, component.version, log, async (directory) => {
     const programs = missing();
     if (programs.length === 0) return;
-    const go = requireTool("go", `to build ${label}`, "install Go 1.26 or newer from https://go.dev/dl/");
+    const go = await requireGo(label);
     const variables = Object.entries(component.variables).map(([name, value]) => `-X ${name}=${value}`);
+    const packages = programs.map((program) => component.programs[program] ?? "");
+    const cwd = sourceOf(component.name);
     const output = join(directory, "out");
     mkdirSync(output);
     await run(`building ${label} (${programs.join(", ")})`, log, {
@@ -40,11 +54,11 @@ export async function buildGoPrograms(component: GoComponent, missing: () => str
         `-ldflags=${["-s", "-w", ...variables].join(" ")}`,
         // With a directory, `go build` makes one program for each package.
         `-o=${output}/`,
-        ...programs.map((program) => component.programs[program] ?? ""),
+        ...packages,
       ],
-      cwd: sourceOf(component.name),
-      // "-v" names each package as it is compiled.
-      countLines: "packages compiled",
+      cwd,
+      // "-v" names each package as it is compiled, and leaves out those that it finds compiled.
+      countLines: `of at most ${await countPackages(go, cwd, packages)} packages compiled`,
     });
     for (const program of programs) {
       const built = basename((component.programs[program] ?? "").replace(/\/v\d+$/, ""));
@@ -100,6 +114,23 @@ export function requireTool(tool: string, purpose: string, how: string): string 
   return path;
 }
 
+/** Go from 1.21 on fetches the version that a module asks for; an older one cannot even read the module's file. */
+async function requireGo(label: string): Promise<string> {
+  const how =
+    "install Go 1.26 or newer from https://go.dev/dl/, or name a directory that holds the programs in HYGEIA_COMPONENTS";
+  const go = requireTool("go", `to build ${label}`, how);
+  const { stdout } = await execute(go, ["env", "GOVERSION"]);
+  const minor = /^go1\.(\d+)/.exec(stdout)?.[1];
+  if (minor !== undefined && Number(minor) < 21) throw new Error(`${stdout.trim()} cannot build ${label}: ${how}`);
+  return go;
+}
+
+/** How many packages a build consists of; fetches their source. */
+async function countPackages(go: string, cwd: string, packages: readonly string[]): Promise<number> {
+  const { stdout } = await execute(go, ["list", "-deps", ...packages], { cwd, maxBuffer: 1 << 26 });
+  return stdout.trim().split("\n").length;
+}
+
 function sourceOf(component: string): string {
   return fileURLToPath(new URL(`components/${component}/`, import.meta.url));
 }
@@ -112,7 +143,7 @@ async function installInto(
   build: (directory: string) => Promise<void>,
 ): Promise<void> {
   const target = cachedComponent(name, version);
-  const onWait = (): void => log(`${name} ${version} is being built by another process: waiting for it`);
+  const onWait = (): void => log(`${name} ${version} is being built already: waiting for it`);
   await withLock(`${target}.lock`, onWait, async () => {
     mkdirSync(target, { recursive: true });
     removeLeftovers(target);

@@ -3,9 +3,8 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { getGlobalDispatcher } from "undici";
-
 import { loadBackground, running, saveBackground, stopBackground } from "./background.ts";
+import { findKubectl, findNacos, findPrograms } from "./programs.ts";
 import { Scope, startConsul, startControlPlane, startEtcd, startNacos } from "./index.ts";
 
 const USAGE = `npm run env -- up [--registries consul,etcd,nacos] [--nodes N] [--out FILE]
@@ -64,6 +63,15 @@ async function up({ registries, nodes, out }: ReturnType<typeof parseUp>): Promi
   // What a crash of the machine, or somebody's kill, has left behind.
   if (before !== undefined) await stopBackground(STATE_FILE, before);
 
+  // Before anything is started: a server that starts while a compiler keeps the machine busy may give up.
+  await Promise.all([
+    findPrograms(["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "etcdctl"], say),
+    findKubectl(say),
+    nodes > 0 && findPrograms(["kwok"], say),
+    registries.includes("consul") && findPrograms(["consul"], say),
+    registries.includes("nacos") && findNacos(say),
+  ]);
+
   const scope = new Scope();
   const common = { scope, log: say };
   const start: Record<RegistryName, () => Promise<string>> = {
@@ -119,7 +127,6 @@ try {
   const isUsage = error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${isUsage ? `\n${USAGE}\n` : ""}`);
   process.exitCode = isUsage ? 2 : 1;
-} finally {
-  // Its idle connections would hold the command for some seconds.
-  await getGlobalDispatcher().destroy();
 }
+// Idle connections, and what is still being built after a failure, must not hold the command.
+process.exit();

@@ -3,7 +3,6 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
-import { mapBounded } from "../support/concurrency.ts";
 import { buildGoPrograms, buildNacos, type Log, requireTool } from "./build.ts";
 import {
   cachedComponent,
@@ -18,9 +17,6 @@ import {
 
 const execute = promisify(execFile);
 
-/** More at a time do not end sooner, and two linkers already need some gigabytes. */
-const PARALLEL_BUILDS = 2;
-
 /** Progress goes to standard error where the caller does not take it: a build of minutes must not be silent. */
 const logToStandardError: Log = (line) => process.stderr.write(`${line}\n`);
 
@@ -34,9 +30,9 @@ export async function findPrograms<Name extends Program>(
 ): Promise<Record<Name, string>> {
   const missing = (): Name[] => programs.filter((program) => lookUp(program) === undefined);
   const components = [...new Set(missing().map(componentOf))];
-  await mapBounded(components, PARALLEL_BUILDS, async (component) =>
-    buildGoPrograms(component, () => missing().filter((program) => componentOf(program) === component), log),
-  );
+  for (const component of components) {
+    await buildGoPrograms(component, () => missing().filter((program) => componentOf(program) === component), log);
+  }
   const found = programs.map((program) => [program, lookUp(program) ?? ""] as const);
   return Object.fromEntries(found) as Record<Name, string>;
 }

@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 
+import { type EtcdServer, startEtcd } from "../env/index.ts";
 import { Oracle } from "../support/oracle.ts";
 import { etcdNaming, EtcdSession, goZero, kratos, Registrant } from "../support/registrants/index.ts";
 import type { FixturePod } from "../support/cluster-fixture.ts";
@@ -150,4 +151,48 @@ test("a frozen process finds its lease lost and registers again, a crashed one d
   expect(await session.get(crashed.key)).toBeUndefined();
   await oracle.verify();
   frozen.crash();
+});
+
+describe("with an etcd that fails", () => {
+  let etcd: EtcdServer;
+  let ownSession: EtcdSession;
+  let ownOracle: Oracle;
+
+  beforeEach(async () => {
+    etcd = await startEtcd();
+    ownSession = new EtcdSession(etcd);
+    ownOracle = await Oracle.start(ownSession, truth);
+  });
+
+  afterEach(async () => {
+    ownOracle.close();
+    await ownSession.close();
+    await etcd.stop();
+  });
+
+  test("what was taken away while the oracle was cut off is found, compacted or not", async () => {
+    const pod = podOf(truth, "web-0");
+    const layout = etcdNaming({ ...instance("a"), lease: "Unleased" });
+    const registrant = await Registrant.register(ownSession, layout, { pod, truth });
+    await ownOracle.verify();
+    await etcd.members[0]?.kill();
+    await etcd.members[0]?.start();
+    await etcd.ctl("del", registrant.key);
+    await etcd.compact();
+    await expect(ownOracle.verify()).rejects.toThrow(/saw 1 violations:\n.*shop\/web-0/);
+  });
+
+  test("what the test itself wiped is nobody's fault, what is written afterwards counts again", async () => {
+    const pod = podOf(truth, "web-0");
+    const first = await Registrant.register(ownSession, goZero(instance("a")), { pod, truth });
+    first.crash();
+    ownOracle.registryLost();
+    await etcd.wipe();
+    await ownOracle.verify();
+    const second = await Registrant.register(ownSession, kratos(instance("b")), { pod, truth });
+    await ownOracle.verify();
+    await etcd.ctl("del", second.key);
+    await expect(ownOracle.verify()).rejects.toThrow("shop/web-0");
+    second.crash();
+  });
 });

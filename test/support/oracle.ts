@@ -1,3 +1,5 @@
+import { setTimeout as delay } from "node:timers/promises";
+
 import type { EtcdWatch } from "./registrants/watch.ts";
 import type { EtcdSession, StoredKey } from "./registrants/session.ts";
 import { stateAt, type TruthLog, type Writer } from "./truth.ts";
@@ -46,6 +48,7 @@ export class Oracle {
   readonly #judging = new Set<Promise<void>>();
   readonly #listeners = new Set<() => void>();
   #watch: EtcdWatch | undefined;
+  #closed = false;
 
   private constructor(session: EtcdSession, truth: TruthLog, options: OracleOptions) {
     this.#session = session;
@@ -109,6 +112,7 @@ export class Oracle {
 
   /** Stops recording. */
   close(): void {
+    this.#closed = true;
     this.#watch?.close();
   }
 
@@ -127,7 +131,11 @@ export class Oracle {
     if (stored === undefined || (!this.#truth.knows(key) && !this.#isProtected(key))) return;
     const judged = this.#judge(stored, revision, performance.now());
     this.#judging.add(judged);
-    void judged.finally(() => this.#judging.delete(judged));
+    const done = (): void => {
+      this.#judging.delete(judged);
+    };
+    // It fails only after close(), when nobody asks any more.
+    judged.then(done, done);
   }
 
   async #judge(stored: StoredKey, revision: number, at: number): Promise<void> {
@@ -143,11 +151,23 @@ export class Oracle {
   }
 
   async #causeOf(stored: StoredKey, writer: Writer | undefined, at: number): Promise<DepartureCause> {
-    if (stored.lease === "0" || (await this.#session.remaining(stored.lease)) > 0) return "Evicted";
+    if (stored.lease === "0" || (await this.#remaining(stored.lease)) > 0) return "Evicted";
     // The lease is gone, and took its key along.
     if (writer === undefined) return "Expired";
     if (writer.heldUntil() > performance.now()) return "Revoked";
     return writer.heldUntil() > at ? "Evicted" : "Expired";
+  }
+
+  /** What is left of a lease; asks again while the etcd is down. */
+  async #remaining(lease: string): Promise<number> {
+    for (;;) {
+      try {
+        return await this.#session.remaining(lease);
+      } catch (error) {
+        if (this.#closed) throw error;
+        await delay(100, undefined, { ref: false });
+      }
+    }
   }
 
   #problemOf(key: string, writer: Writer | undefined, cause: DepartureCause, at: number): string | undefined {

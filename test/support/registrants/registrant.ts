@@ -1,3 +1,5 @@
+import { setTimeout as delay } from "node:timers/promises";
+
 import type { FixturePod } from "../cluster-fixture.ts";
 import type { TruthLog, Writer } from "../truth.ts";
 import type { Entry, Layout } from "./layouts.ts";
@@ -102,7 +104,7 @@ export class Registrant {
     if (this.#layout.whenDeleted === "PollAndRegister") {
       every(this.#options.pollInterval ?? 30_000, () => this.#registerIfMissing());
     }
-    if (this.#layout.whenDeleted === "PutAgain") void this.#watchOwnKey();
+    if (this.#layout.whenDeleted === "PutAgain") void this.#watchOwnKeys();
   }
 
   #stopLiving(): void {
@@ -160,12 +162,22 @@ export class Registrant {
     if (found === undefined && !signal.aborted) await this.#register();
   }
 
-  async #watchOwnKey(): Promise<void> {
+  async #watchOwnKeys(): Promise<void> {
     const { signal } = this.#life;
+    const putAgain = (): void => {
+      if (!signal.aborted) void this.#write().catch(() => undefined);
+    };
     for (const key of this.keys) {
-      await this.#session.onDeletion(key, () => {
-        if (!signal.aborted) void this.#write().catch(() => undefined);
-      });
+      while (!signal.aborted) {
+        const watched = this.#session.onDeletion(key, putAgain);
+        const failed = await watched.then(
+          () => false,
+          () => true,
+        );
+        if (!failed) break;
+        // The etcd is down, as in many tests; a real process tries again too.
+        await delay(100, undefined, { ref: false });
+      }
     }
   }
 }
