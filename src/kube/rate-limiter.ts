@@ -86,7 +86,7 @@ export class TokenBucket {
 }
 
 /** Each key by its own backoff, and all keys together by one bucket: the longer delay counts. */
-export class BackoffWithBucket<K> implements RateLimiter<K> {
+class BackoffWithBucket<K> implements RateLimiter<K> {
   readonly #backoff: RateLimiter<K>;
   readonly #bucket: TokenBucket;
 

@@ -20,7 +20,7 @@ function isSecretName(name: string): boolean {
  * since they only say whether there is one. Of errors known fields are kept, because clients hang whole requests,
  * headers included, on theirs; of other class instances, unless they say how they look as JSON, only the class.
  */
-export function writable(value: unknown, depth = 0): unknown {
+function writable(value: unknown, depth = 0): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (depth > depthLimit) return censor;
   if (value instanceof Error) return writableError(value, depth);
