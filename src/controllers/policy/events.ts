@@ -43,26 +43,26 @@ export function zombieDetected(regarding: ObjectReference, judgement: Judgement)
 }
 
 /** Something other than the policy's own wish holds evictions back; `cause` is a reason of condition EvictionBlocked. */
-export function evictionBlocked(regarding: ObjectReference, cause: string, message: string): EventNote {
+function evictionBlocked(regarding: ObjectReference, cause: string, message: string): EventNote {
   const reason = `EvictionBlockedBy${cause}`;
   return { regarding, type: "Warning", reason, action: "Evict", note: message, dedupeValues: [] };
 }
 
-export function evictionsResumed(regarding: ObjectReference, cause: string): EventNote {
+function evictionsResumed(regarding: ObjectReference, cause: string): EventNote {
   const note = `Evictions are no longer held back by ${cause}.`;
   return { regarding, type: "Normal", reason: "EvictionsResumed", action: "Evict", note };
 }
 
-export function policyNotAccepted(regarding: ObjectReference, cause: string, message: string): EventNote {
+function policyNotAccepted(regarding: ObjectReference, cause: string, message: string): EventNote {
   const note = `The policy is not in force: ${cause}: ${message}`;
   return { regarding, type: "Warning", reason: "PolicyNotAccepted", action: "Accept", note };
 }
 
-export function policyRegistryNotFound(regarding: ObjectReference, message: string): EventNote {
+function policyRegistryNotFound(regarding: ObjectReference, message: string): EventNote {
   return { regarding, type: "Warning", reason: "RegistryNotFound", action: "Accept", note: message };
 }
 
-export function policySuperseded(regarding: ObjectReference, message: string): EventNote {
+function policySuperseded(regarding: ObjectReference, message: string): EventNote {
   return { regarding, type: "Warning", reason: "PolicySuperseded", action: "Match", note: message, dedupeValues: [] };
 }
 

@@ -4,7 +4,7 @@ import type { CompiledPolicy, PolicySet } from "../types.ts";
 import type { MatchingPolicy, PolicyObject } from "./compile.ts";
 
 /** Set to `"true"` on a pod to keep every policy away from its registrations. */
-export const IGNORE_ANNOTATION = "hygeia.dev/ignore";
+const IGNORE_ANNOTATION = "hygeia.dev/ignore";
 
 /**
  * Labels of a namespace; without entries when it is not known (the API server gives every namespace the label

@@ -9,23 +9,23 @@ export function registryReference({ name, uid }: { readonly name: string; readon
 }
 
 /** The registry can not be asked; `reason` is one of condition Reachable. */
-export function registryNotReachable(regarding: ObjectReference, reason: string, message: string): EventNote {
+function registryNotReachable(regarding: ObjectReference, reason: string, message: string): EventNote {
   return warning(regarding, `Registry${reason}`, "Connect", message, []);
 }
 
 /** It answers again. */
-export function registryReachable(regarding: ObjectReference): EventNote {
+function registryReachable(regarding: ObjectReference): EventNote {
   const note = "The registry answers again and lets the operator in.";
   return { regarding, type: "Normal", reason: "RegistryReachable", action: "Connect", note, dedupeValues: [] };
 }
 
 /** The breaker opened. */
-export function registryFallback(regarding: ObjectReference, message: string): EventNote {
+function registryFallback(regarding: ObjectReference, message: string): EventNote {
   return warning(regarding, "RegistryFallback", "Connect", message, []);
 }
 
 /** It runs on with credentials that its Secrets no longer hold. */
-export function registryCredentialsOutdated(regarding: ObjectReference, message: string): EventNote {
+function registryCredentialsOutdated(regarding: ObjectReference, message: string): EventNote {
   return warning(regarding, "RegistryCredentialsOutdated", "ReadSecret", message, []);
 }
 
@@ -34,16 +34,16 @@ export function registryViewReset(regarding: ObjectReference, { reason, message 
   return warning(regarding, "RegistryViewReset", "Read", `${reason}: ${message}. It is read anew.`, [reason]);
 }
 
-export function certificateExpiring(regarding: ObjectReference, message: string): EventNote {
+function certificateExpiring(regarding: ObjectReference, message: string): EventNote {
   return warning(regarding, "CertificateExpiring", "CheckTLS", message);
 }
 
-export function certificateExpired(regarding: ObjectReference, message: string): EventNote {
+function certificateExpired(regarding: ObjectReference, message: string): EventNote {
   return warning(regarding, "CertificateExpired", "CheckTLS", message);
 }
 
 /** No trust in the registry's certificate, or none of the registry in ours. */
-export function tlsFailed(regarding: ObjectReference, reason: string, message: string): EventNote {
+function tlsFailed(regarding: ObjectReference, reason: string, message: string): EventNote {
   return warning(regarding, "TLSFailed", "CheckTLS", `${reason}: ${message}`);
 }
 
