@@ -2,14 +2,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { isAlive } from "./pid.ts";
+import { birthOf, isAlive } from "./pid.ts";
 
-/** Tries to make the lock file, holding our process id. A lock left behind by a dead process is taken away first. */
+/** Tries to make the lock file, naming our process. A lock left behind by a dead process is taken away first. */
 export function tryLock(file: string): boolean {
   mkdirSync(dirname(file), { recursive: true });
   removeIfStale(file);
   try {
-    writeFileSync(file, String(process.pid), { flag: "wx" });
+    writeFileSync(file, `${process.pid} ${birthOf(process.pid)}`, { flag: "wx" });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -40,8 +40,10 @@ export async function withLock<Result>(file: string, onWait: () => void, task: (
 
 function removeIfStale(file: string): void {
   try {
-    const owner = Number(readFileSync(file, "utf8"));
-    if (owner > 0 && !isAlive(owner)) unlock(file);
+    const [pid = "", birth] = readFileSync(file, "utf8").split(" ");
+    // Empty: being written at this moment.
+    if (pid === "") return;
+    if (!isAlive(Number(pid)) || birthOf(Number(pid)) !== birth) unlock(file);
   } catch {
     // Nobody holds it.
   }

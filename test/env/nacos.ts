@@ -67,7 +67,7 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
         await response.body.dump();
         return response.statusCode === 200;
       },
-      readyTimeout: 120_000,
+      readyTimeout: 180_000,
     });
     return { url, process, java, classPath, stop: () => scope.stop() };
   });

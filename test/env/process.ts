@@ -16,7 +16,7 @@ export interface ProcessSpec {
   readonly logFile: string;
   /** Whether it serves; asked again and again until true. A rejection counts as false. */
   readonly ready: () => Promise<boolean>;
-  /** How long `ready` may take, in milliseconds; default 60,000. */
+  /** How long `ready` may take, in milliseconds; default 120,000. */
   readonly readyTimeout?: number;
   /** How long it may take to end after SIGTERM before SIGKILL, in milliseconds; default 5,000; 0 = SIGKILL at once. */
   readonly stopGrace?: number;
@@ -111,7 +111,7 @@ class ServerProcess implements ManagedProcess {
   }
 
   async #becomeReady(): Promise<void> {
-    const timeout = this.#spec.readyTimeout ?? 60_000;
+    const timeout = this.#spec.readyTimeout ?? 120_000;
     const deadline = performance.now() + timeout;
     while (this.running) {
       if (await this.#spec.ready().catch(() => false)) return;

@@ -6,9 +6,10 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
-import { tryLock, unlock, withLock } from "../env/lock.ts";
+import { tryLock, withLock } from "../env/lock.ts";
+import { birthOf } from "../env/pid.ts";
 import { releasePorts, reservePorts } from "../env/ports.ts";
 
 let file: string;
@@ -38,14 +39,19 @@ test("a lock is held by one at a time", async () => {
   expect(waits).toEqual(["b"]);
 });
 
-test("a lock that a dead process left behind is taken over, one of a living process is not", () => {
-  const dead = spawnSync(process.execPath, ["--version"]).pid;
-  writeFileSync(file, String(dead));
-  expect(tryLock(file)).toBe(true);
-  expect(readFileSync(file, "utf8")).toBe(String(process.pid));
-  unlock(file);
-  writeFileSync(file, String(process.ppid));
-  expect(tryLock(file)).toBe(false);
+describe("a lock that was left behind", () => {
+  const parent = process.ppid;
+  const cases: Record<string, { content: string; taken: boolean }> = {
+    "by a process that is dead is taken over": { content: `${spawnSync("true").pid} 1`, taken: true },
+    "by a dead process whose id is in use again is taken over": { content: `${parent} 1`, taken: true },
+    "is not left behind when its process lives": { content: `${parent} ${birthOf(parent)}`, taken: false },
+    "is respected while it is being written": { content: "", taken: false },
+  };
+  test.each(Object.entries(cases))("%s", (_, { content, taken }) => {
+    writeFileSync(file, content);
+    expect(tryLock(file)).toBe(taken);
+    expect(readFileSync(file, "utf8")).toBe(taken ? `${process.pid} ${birthOf(process.pid)}` : content);
+  });
 });
 
 test("reserved ports are all different, and none is one that somebody listens on", async () => {

@@ -139,6 +139,12 @@ export class ClusterFixture {
     throw new Error(`all ${BLOCK_COUNT} address blocks have a node`);
   }
 
+  /** An address inside the node's pod CIDR that no pod has had, nor will get by itself. */
+  unusedAddress(node: FixtureNode): string {
+    const [address = ""] = this.#newAddresses(node);
+    return address;
+  }
+
   /** Patches the node's Ready condition. Not `True`: its lease is renewed no more. */
   async setNodeReady(node: FixtureNode, ready: ReadyStatus): Promise<void> {
     if (ready === "True") this.#beating.add(node.name);
@@ -159,7 +165,7 @@ export class ClusterFixture {
   async createPod(options: PodOptions): Promise<FixturePod> {
     const { namespace, node } = options;
     const name = options.name ?? this.#newName("pod");
-    const addresses = options.addresses ?? this.#newAddresses(options);
+    const addresses = options.addresses ?? (options.hostNetwork === true ? [node.address] : this.#newAddresses(node));
     const [address] = addresses;
     if (address === undefined) throw new Error(`pod ${namespace}/${name} needs an address`);
     const body = podObject(name, node.name, options);
@@ -288,8 +294,7 @@ export class ClusterFixture {
     return `${kind}-${this.#names}-${this.#count++}`;
   }
 
-  #newAddresses({ node, hostNetwork }: PodOptions): string[] {
-    if (hostNetwork === true) return [node.address];
+  #newAddresses(node: FixtureNode): string[] {
     const block = this.#blocks.get(node.name);
     if (block === undefined) throw new Error(`node ${node.name} is not of this fixture: name the pod's addresses`);
     return block.next();
