@@ -4,6 +4,7 @@ import { ManualClock } from "../../../test/support/manual-clock.ts";
 import type { Change } from "../../kube/types.ts";
 import { MemoryAdapter } from "../../registry/memory/adapter.ts";
 import { MemoryRegistry } from "../../registry/memory/registry.ts";
+import type { RegistrySink } from "../../registry/port.ts";
 import { createLogger } from "../../telemetry/log.ts";
 import type { RegistryChange } from "../types.ts";
 import { projectRegistry, type RegistryObject } from "./registry-object.ts";
@@ -54,6 +55,7 @@ function setUp() {
   const secrets = new Map<string, SecretData>();
   const lines: string[] = [];
   const given: string[] = [];
+  const sinks: RegistrySink[] = [];
   const server = (name: string): MemoryRegistry => {
     let known = servers.get(name);
     if (known === undefined) servers.set(name, (known = new MemoryRegistry(clock)));
@@ -72,6 +74,11 @@ function setUp() {
         canaryEvery: 1_000,
         callTimeout: 1_000,
       });
+      const run = adapter.run.bind(adapter);
+      adapter.run = (sink, signal) => {
+        sinks.push(sink);
+        return run(sink, signal);
+      };
       return { adapter, reconfigure: (changed) => void given.push(`${name} again ${changed.login?.password ?? "-"}`) };
     },
     readSecret: (name) => Promise.resolve(secrets.get(name)),
@@ -88,7 +95,7 @@ function setUp() {
     await clock.advance(60_000);
     await closed;
   };
-  return { clock, registries, secrets, server, changes, given, lines };
+  return { clock, registries, secrets, server, changes, given, lines, sinks };
 }
 
 function register(server: MemoryRegistry, id: string): void {
@@ -114,7 +121,7 @@ describe("a Registry", () => {
   });
 
   test("is out of force at once when it is deleted, its records are told to be gone, and nothing follows", async () => {
-    const { clock, registries, server, changes } = setUp();
+    const { clock, registries, server, changes, sinks } = setUp();
     register(server("main"), "a");
     const object = registry();
     registries.apply([added(object)]);
@@ -125,6 +132,8 @@ describe("a Registry", () => {
     expect(registries.isInForce("main", "uid-main")).toBe(false);
     expect(changes).toEqual([{ registry: "main", upserted: [], removed: ["a"], whole: false }]);
     register(server("main"), "b");
+    // Be it that the adapter says so.
+    sinks[0]?.change([], ["a"]);
     await clock.advance(5_000);
     expect(changes).toHaveLength(1);
   });

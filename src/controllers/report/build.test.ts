@@ -223,6 +223,42 @@ describe("a report's evictions", () => {
   });
 });
 
+test("a report of the longest texts there are fits into etcd, and says what was left out", () => {
+  const long = "语".repeat(9_000);
+  const text = { service: long, instance: long, endpoints: [{ host: long, isIp: false, port: 1 }] };
+  const report = build({
+    counts: { ...noCounts, Zombie: 200 },
+    findings: Array.from({ length: 200 }, (_, i) => finding(`${i}${long}`, "Zombie", "Evict", text)),
+    evictions: Array.from({ length: 100 }, (_, i) =>
+      eviction(`${i}${long}`, 0, {
+        traceId: `${i}`,
+        restore: {
+          registry: "main",
+          id: long,
+          format: "GoMicro",
+          value: "语".repeat(8_192),
+          encoding: "utf8",
+          ttlMs: 0,
+          undoKey: `/hygeia/${i}`,
+        },
+      }),
+    ),
+  });
+  expect(Buffer.byteLength(JSON.stringify(report))).toBeLessThan(1.2 * 1024 * 1024);
+  const { findings = [], evictions = [], summary } = report;
+  expect(findings.length).toBeGreaterThan(20);
+  expect(evictions.length).toBeGreaterThan(30);
+  const kept = evictions.map(({ restore }) => restore?.value !== undefined);
+  expect(kept.filter(Boolean)).toHaveLength(10);
+  expect(kept.slice(0, 10)).not.toContain(false);
+  expect(evictions.at(-1)?.restore).toEqual({
+    format: "GoMicro",
+    ttlMilliseconds: 0,
+    undoKey: `/hygeia/${evictions.length - 1}`,
+  });
+  expect(summary).toEqual({ findings: 200, omitted: 200 - findings.length, evictions: evictions.length });
+});
+
 test("any report is within the schema's bounds and etcd's limit, and building it again from itself changes nothing", () => {
   const text = fc.oneof(
     fc.string({ maxLength: 20 }),

@@ -28,6 +28,8 @@ const MAX_EVICTIONS = 100;
  * for itself.
  */
 const MAX_LIST_BYTES = 512 * 1024;
+/** Room for the values in the list of evictions. */
+const MAX_VALUE_BYTES = MAX_LIST_BYTES / 2;
 /** Longest registration kept in a report, in characters; a longer one is in the registry's own undo record only. */
 const MAX_VALUE = 8_192;
 
@@ -36,7 +38,8 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
   const { Live: live, Foreign: foreign } = facts.counts;
   const total = Object.values(facts.counts).reduce((sum, count) => sum + count, 0) - live;
   const findings = fitting(facts.findings.slice(0, MAX_FINDINGS).map(findingOf));
-  const evictions = fitting(mergeEvictions(facts.evictions.map(evictionOf), facts.earlier).slice(0, MAX_EVICTIONS));
+  const merged = mergeEvictions(facts.evictions.map(evictionOf), facts.earlier).slice(0, MAX_EVICTIONS);
+  const evictions = fitting(withoutOldValues(merged));
   return {
     policy: facts.policy,
     summary: {
@@ -68,11 +71,28 @@ function fitting<T>(items: readonly T[]): T[] {
   let left = MAX_LIST_BYTES;
   const fits: T[] = [];
   for (const item of items) {
-    left -= Buffer.byteLength(JSON.stringify(item)) + 1;
+    left -= sizeOf(item) + 1;
     if (left < 0) break;
     fits.push(item);
   }
   return fits;
+}
+
+/** Leaves out the oldest values where the newer ones take all the room for values: the registry has them too. */
+function withoutOldValues(evictions: readonly RegistrationReportEviction[]): RegistrationReportEviction[] {
+  let left = MAX_VALUE_BYTES;
+  return evictions.map((eviction) => {
+    const { restore } = eviction;
+    if (restore?.value === undefined) return eviction;
+    left -= sizeOf(restore.value);
+    if (left >= 0 || restore.undoKey === undefined) return eviction;
+    const { format, ttlMilliseconds, undoKey } = restore;
+    return { ...eviction, restore: { format, ...(ttlMilliseconds !== undefined && { ttlMilliseconds }), undoKey } };
+  });
+}
+
+function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
 }
 
 function findingOf({ judgement: { record, verdict }, firstSeen, action }: Finding): RegistrationReportFinding {
