@@ -236,6 +236,21 @@ describe("leases", () => {
     expect(await session.remaining(canary?.lease ?? "0")).toBeLessThanOrEqual(60);
   });
 
+  it("evicts though somebody revoked the lease of its records", async () => {
+    const { adapter } = makeEtcdAdapter({ connection: { endpoints: server.endpoints } });
+    for (const id of ["a", "b"]) {
+      await session.put(`/microservices/web/${id}`, value(id));
+      const record = await adapter.read(`/microservices/web/${id}`, never);
+      if (record === undefined) throw new Error("not listed");
+      const result = await adapter.deregister(record, fence(), never);
+      const undoKey = result.outcome === "Done" ? (result.restore.undoKey ?? "") : "";
+      const undo = await session.get(undoKey);
+      expect(undo).toBeDefined();
+      await session.revoke(undo?.lease ?? "0");
+    }
+    await adapter.close();
+  });
+
   it("goes on when its leases were revoked by somebody", async () => {
     const { adapter } = makeEtcdAdapter({ connection: { endpoints: server.endpoints }, holder: "pod-b" });
     const view = runAdapter(adapter);

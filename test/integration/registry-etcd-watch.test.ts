@@ -69,7 +69,7 @@ describe("the proof that the view is current", () => {
       const committed: { readonly id: string; readonly at: number }[] = [];
       let checked = 0;
       let lies = 0;
-      const { adapter } = makeEtcdAdapter({
+      const { adapter, counted } = makeEtcdAdapter({
         connection: { endpoints: [endpoint] },
         layouts: [{ layout: "Kratos" }, { layout: "Kratos", prefix: "/second" }, { layout: "GoZero", prefix: "third" }],
         ordersProgress,
@@ -96,6 +96,7 @@ describe("the proof that the view is current", () => {
         await adapter.close();
       });
       await caughtUp(view);
+      const problems = problemsOf(view);
       // A slow network fills etcd's channel of this stream, so that ranges fall behind one by one.
       proxy.setMode({ kind: "Delay", milliseconds: 5 });
       const padding = "x".repeat(30_000);
@@ -122,6 +123,9 @@ describe("the proof that the view is current", () => {
       expect(view.size).toBe(4_000);
       expect(checked).toBe(4_000);
       expect(lies).toBe(0);
+      // Nothing that overtook something else was taken for data that went back.
+      expect(problems).not.toContain("WentBack");
+      expect(counted.lists.filter((cause) => cause !== "Proof")).toEqual(["Start"]);
     });
   }
 });

@@ -64,24 +64,32 @@ export class Canary {
     this.#isContinuous = true;
   }
 
+  /** The highest revision known now: a linearizable request that begins now is answered with no smaller one. */
+  get highest(): number {
+    return this.#highest;
+  }
+
   /**
    * Checks the header of a linearizable answer.
+   * @param floor {@link highest} when the request began; answers and events overtake one another
    * @throws RegistryError `ClusterChanged` or `WentBack`; the data seen then is the new measure
    */
-  observe(header: IResponseHeader): void {
+  observe(header: IResponseHeader, floor: number): void {
     const revision = Number(header.revision);
-    const known = { clusterId: this.#clusterId, highest: this.#highest };
+    const clusterId = this.#clusterId;
     this.#clusterId = header.cluster_id;
-    this.#highest = revision;
-    if (known.clusterId !== "" && known.clusterId !== header.cluster_id) {
-      throw this.#broken("ClusterChanged", `another cluster answers (${header.cluster_id}, was ${known.clusterId})`);
+    if (clusterId !== "" && clusterId !== header.cluster_id) {
+      this.#highest = revision;
+      throw this.#broken("ClusterChanged", `another cluster answers (${header.cluster_id}, was ${clusterId})`);
     }
-    if (revision < known.highest) {
+    if (revision < floor) {
+      this.#highest = revision;
       throw this.#broken(
         "WentBack",
-        `the revision went back from ${String(known.highest)} to ${String(revision)}: wiped, or restored from a backup`,
+        `the revision went back from ${String(floor)} to ${String(revision)}: wiped, or restored from a backup`,
       );
     }
+    this.sawRevision(revision);
   }
 
   /** An event of this revision was delivered. */
@@ -94,9 +102,10 @@ export class Canary {
     const { clock, holder, random } = this.#options;
     this.#count++;
     const value = Buffer.from(`${holder} ${String(this.#count)} ${random().toString(36).slice(2)}`);
+    const floor = this.#highest;
     const startedAt = clock.monotonic();
     const answer = await this.#put(client, value, signal);
-    this.observe(answer.header);
+    this.observe(answer.header, floor);
     const revision = Number(answer.header.revision);
     const previous = this.#last;
     this.#last = { revision, value };

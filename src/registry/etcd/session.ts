@@ -171,7 +171,12 @@ export class Session implements WatchListener {
         publisher.failed(error);
         continue;
       }
-      if (this.#isCanaryWritable && !watchesCanary) return;
+      if (this.#isCanaryWritable && !watchesCanary) {
+        // Nothing has vouched for the data so far.
+        state.canary.doubt();
+        this.#listNext("CanaryWritable");
+        return;
+      }
       if (this.#provesByList) await this.#proveByList(signal);
       this.#ask();
       const since = state.proof.waitingSince;
@@ -279,8 +284,9 @@ export class Session implements WatchListener {
     metrics.listed(cause);
     const { pageTimeout } = timing;
     const now = (): number => clock.monotonic();
+    const floor = state.canary.highest;
     const listing = await listAll(this.#client, { prefixes, pageTimeout, now, signal, onPage });
-    state.canary.observe(listing.header);
+    state.canary.observe(listing.header, floor);
     state.timeline.add(listing.startedAt, listing.revision);
     return listing;
   }

@@ -83,6 +83,17 @@ export class Writes {
     fence: Fence,
     signal: AbortSignal,
   ): Promise<WriteResult> {
+    try {
+      return await this.#attempt(client, record, fence, signal);
+    } catch (error) {
+      if (!(error instanceof RegistryError && error.code === "LeaseNotFound")) throw error;
+      // Somebody revoked the lease of our records, and etcd refused the transaction whole.
+      this.#undoLease.forget();
+      return await this.#attempt(client, record, fence, signal);
+    }
+  }
+
+  async #attempt(client: EtcdClient, record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
     const { table, keys, leases } = this.#options;
     const version = parseVersion(record.version);
     if (version.era !== table.era) return { outcome: "Changed" };
@@ -106,8 +117,6 @@ export class Writes {
       return outcome === "Done" ? { outcome, restore: this.#payload(eviction, value, ttlMs) } : { outcome };
     } catch (error) {
       if (error instanceof NotSent) return { outcome: "Fenced" };
-      // etcd refused it whole; the next attempt asks for another lease.
-      if (error instanceof RegistryError && error.code === "LeaseNotFound") this.#undoLease.forget();
       if (!isLost(error)) throw error;
       // It may have happened or not, and may still happen. It is not sent again: what etcd holds tells, or nobody can.
       const outcome = this.#outcomeOf(await this.#look(client, eviction, signal), eviction);
