@@ -56,6 +56,7 @@ function setUp() {
   const lines: string[] = [];
   const given: string[] = [];
   const sinks: RegistrySink[] = [];
+  const mistakes = new Set<string>();
   const server = (name: string): MemoryRegistry => {
     let known = servers.get(name);
     if (known === undefined) servers.set(name, (known = new MemoryRegistry(clock)));
@@ -77,11 +78,14 @@ function setUp() {
       const run = adapter.run.bind(adapter);
       adapter.run = (sink, signal) => {
         sinks.push(sink);
-        return run(sink, signal);
+        return name === "rogue" && sinks.length === 1 ? Promise.reject(new TypeError("a mistake")) : run(sink, signal);
       };
       return { adapter, reconfigure: (changed) => void given.push(`${name} again ${changed.login?.password ?? "-"}`) };
     },
-    readSecret: (name) => Promise.resolve(secrets.get(name)),
+    readSecret: (name) => {
+      if (mistakes.delete(name)) throw new TypeError("a mistake");
+      return Promise.resolve(secrets.get(name));
+    },
     clusterUid: identity.promise,
     clock,
     random: () => 0.5,
@@ -95,7 +99,7 @@ function setUp() {
     await clock.advance(60_000);
     await closed;
   };
-  return { clock, registries, secrets, server, changes, given, lines, sinks };
+  return { clock, registries, secrets, server, changes, given, lines, sinks, mistakes };
 }
 
 function register(server: MemoryRegistry, id: string): void {
@@ -229,6 +233,47 @@ describe("a Registry", () => {
     expect([...registries.values()].map(({ name, view }) => [name, view.freshness().synced])).toEqual([
       ["down", false],
       ["good", true],
+    ]);
+  });
+
+  test("whose adapter ends against its contract is started anew", async () => {
+    const { clock, registries, server, lines } = setUp();
+    register(server("rogue"), "a");
+    registries.apply([added(registry({ name: "rogue" })), added(registry({ name: "good" }))]);
+    await clock.advance(10);
+    expect(registries.get("rogue")).toBeUndefined();
+    expect(registries.get("good")).toBeDefined();
+    expect(lines.join()).toContain("an adapter failed against its contract");
+    await clock.advance(5_000);
+    expect(registries.get("rogue")?.view.size).toBe(1);
+  });
+
+  test("that ran into a mistake of ours is started anew", async () => {
+    const { clock, registries, secrets, mistakes } = setUp();
+    secrets.set("etcd", login("s3cret-1"));
+    mistakes.add("etcd");
+    registries.apply([added(registry({ spec: { credentials: { secretRef: { name: "etcd" } } } }))]);
+    await clock.advance(10);
+    expect(registries.get("main")).toBeUndefined();
+    await clock.advance(5_000);
+    expect(registries.get("main")).toBeDefined();
+    mistakes.add("etcd");
+    await clock.advance(20_000);
+    expect(registries.get("main")).toBeDefined();
+  });
+
+  test("is logged once when it gets into trouble, and once when that is over", async () => {
+    const { clock, registries, server, lines } = setUp();
+    registries.apply([added(registry())]);
+    await clock.advance(10);
+    lines.length = 0;
+    server("main").down();
+    await clock.advance(10_000);
+    server("main").up();
+    await clock.advance(10_000);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { level: "warn", registry: "main", reason: "Unreachable", msg: "the server is down" },
+      { level: "info", registry: "main", msg: "the registry answers again" },
     ]);
   });
 

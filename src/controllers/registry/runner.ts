@@ -23,7 +23,7 @@ export type RunnerProblem = SecretProblem | { readonly reason: "InvalidSpec"; re
 
 /** Between two looks at the Secrets, jittered by a fifth: Secrets are read by name only, so there is no watch. */
 const SECRETS_EVERY_MS = 10_000;
-/** Before an adapter that failed against its contract is started anew. */
+/** Before what ended against all expectation is started anew. */
 const RESTART_AFTER_MS = 5_000;
 
 /**
@@ -42,6 +42,8 @@ export class RegistryRunner {
   #managed: ManagedRegistry | undefined;
   #problem: RunnerProblem | undefined;
   #tls: TlsMonitor | undefined;
+  /** Reason of the last trouble that was logged, until it is over. */
+  #loggedTrouble: string | undefined;
   #ended: Promise<void> | undefined;
 
   /** @param onState called when the adapter, the problem or the TLS findings changed */
@@ -82,10 +84,8 @@ export class RegistryRunner {
   }
 
   start(): void {
-    const { signal } = this.#stop;
-    this.#ended = this.#run(signal).catch((error: unknown) => {
-      if (!signal.aborted) this.#log.error({ err: error }, "stopped working with a registry by a mistake of ours");
-    });
+    this.view.subscribeState(() => this.#logTrouble());
+    this.#ended = this.#keepAlive(this.#stop.signal);
   }
 
   /** Takes it out at once; resolves when nothing runs any more. */
@@ -95,23 +95,66 @@ export class RegistryRunner {
     await this.#ended;
   }
 
-  async #run(signal: AbortSignal): Promise<void> {
-    const clusterUid = await abortable(this.#parts.clusterUid, signal);
-    let credentials = await this.#credentialsOtherThan(undefined, signal);
-    const made = this.#makeAdapter(credentials, clusterUid);
-    if (made === undefined) return;
-    const { adapter } = made;
-    const running = this.#keepRunning(adapter, signal);
-    this.#managed = this.#manage(adapter);
-    try {
-      for (;;) {
-        credentials = await this.#useUntilChanged(credentials, signal);
-        this.#log.info("a Secret of the registry changed: going on with what it holds now");
-        made.reconfigure(credentials);
+  /** A mistake of ours that shows with this Registry is not to end the work with it, and no other's. */
+  async #keepAlive(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      let failure: unknown;
+      try {
+        await this.#run(signal);
+      } catch (error) {
+        failure = error;
       }
+      this.#managed = undefined;
+      if (signal.aborted) return;
+      this.#log.error({ err: failure }, "the work with a registry ended unexpectedly: starting it anew");
+      await this.#parts.clock.sleep(RESTART_AFTER_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** Ends with an error only. */
+  async #run(outer: AbortSignal): Promise<void> {
+    const clusterUid = await abortable(this.#parts.clusterUid, outer);
+    const { made, credentials } = await this.#firstAdapter(clusterUid, outer);
+    const life = new AbortController();
+    const signal = AbortSignal.any([outer, life.signal]);
+    // Should it end, against its contract, so does everything here; then it is started anew.
+    const running = made.adapter
+      .run(this.view, signal)
+      .catch((error: unknown) => this.#log.error({ err: error }, "an adapter failed against its contract"))
+      .finally(() => life.abort());
+    this.#managed = this.#manage(made.adapter);
+    try {
+      await this.#followSecrets(made, credentials, signal);
     } finally {
+      life.abort();
       await running;
-      await adapter.close();
+      await made.adapter.close();
+    }
+  }
+
+  /** A spec that no adapter can be made for is a problem of that Registry alone: it waits for other Secrets. */
+  async #firstAdapter(
+    clusterUid: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly made: MadeAdapter; readonly credentials: Credentials }> {
+    let digest: string | undefined;
+    for (;;) {
+      const credentials = await this.#credentialsOtherThan(digest, signal);
+      const made = this.#try("InvalidSpec", () =>
+        this.#parts.makeAdapter(this.name, this.#spec, credentials, clusterUid),
+      );
+      if (made !== undefined) return { made, credentials };
+      digest = credentials.digest;
+    }
+  }
+
+  /** Hands changed credentials to the adapter until the signal aborts. @throws the signal's reason */
+  async #followSecrets(made: MadeAdapter, first: Credentials, signal: AbortSignal): Promise<never> {
+    let credentials = first;
+    for (;;) {
+      credentials = await this.#useUntilChanged(credentials, signal);
+      this.#log.info("a Secret of the registry changed: going on with what it holds now");
+      this.#try("SecretInvalid", () => made.reconfigure(credentials));
     }
   }
 
@@ -120,7 +163,9 @@ export class RegistryRunner {
     const { clock, random } = this.#parts;
     const session = new AbortController();
     this.#tls = new TlsMonitor(this.#spec, credentials, { clock, random, onChange: this.#onState });
-    const monitoring = this.#tls.run(AbortSignal.any([signal, session.signal]));
+    const monitoring = this.#tls.run(AbortSignal.any([signal, session.signal])).catch((error: unknown) => {
+      this.#log.error({ err: error }, "the watch over certificates failed by a mistake of ours");
+    });
     this.#onState();
     try {
       return await this.#credentialsOtherThan(credentials.digest, signal);
@@ -130,30 +175,13 @@ export class RegistryRunner {
     }
   }
 
-  /** A spec that no adapter can be made for is a problem of that Registry alone. */
-  #makeAdapter(credentials: Credentials, clusterUid: string): MadeAdapter | undefined {
+  /** @returns undefined when it failed; the problem then says why */
+  #try<T>(reason: "InvalidSpec" | "SecretInvalid", attempt: () => T): T | undefined {
     try {
-      return this.#parts.makeAdapter(this.name, this.#spec, credentials, clusterUid);
+      return attempt();
     } catch (error) {
-      this.#log.error({ err: error }, "no adapter can be made for this spec");
-      const message = error instanceof Error ? error.message : "no adapter can be made for it";
-      this.#setProblem({ reason: "InvalidSpec", message });
+      this.#setProblem({ reason, message: error instanceof Error ? error.message : "unknown error" });
       return undefined;
-    }
-  }
-
-  /** run() never ends by itself; should it, nobody else is to suffer, and it is tried again. */
-  async #keepRunning(adapter: RegistryAdapter, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      let failure: unknown;
-      try {
-        await adapter.run(this.view, signal);
-      } catch (error) {
-        failure = error;
-      }
-      if (signal.aborted) return;
-      this.#log.error({ err: failure }, "an adapter ended against its contract: starting it anew");
-      await this.#parts.clock.sleep(RESTART_AFTER_MS, signal).catch(() => undefined);
     }
   }
 
@@ -170,8 +198,18 @@ export class RegistryRunner {
 
   #setProblem(problem: RunnerProblem | undefined): void {
     if (this.#problem?.message === problem?.message) return;
+    if (problem !== undefined) this.#log.warn({ reason: problem.reason }, problem.message);
     this.#problem = problem;
     this.#onState();
+  }
+
+  #logTrouble(): void {
+    const { problem, mode } = this.view.freshness();
+    const trouble = problem ?? (mode === "Fallback" ? { reason: mode, message: "the breaker is open" } : undefined);
+    if (trouble?.reason === this.#loggedTrouble) return;
+    this.#loggedTrouble = trouble?.reason;
+    if (trouble === undefined) this.#log.info("the registry answers again");
+    else this.#log.warn({ reason: trouble.reason }, trouble.message);
   }
 
   #manage(adapter: RegistryAdapter): ManagedRegistry {
