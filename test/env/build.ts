@@ -17,6 +17,9 @@ const PROGRESS_INTERVAL = 10_000;
 
 const execute = promisify(execFile);
 
+/** Without C code, no C compiler is needed. */
+const GO_ENVIRONMENT = { CGO_ENABLED: "0" };
+
 /** The Go build that runs, if any: one keeps all cores busy, and two linkers at a time need gigabytes. */
 let goBuild: Promise<void> = Promise.resolve();
 
@@ -50,6 +53,7 @@ async function buildNow(component: GoComponent, missing: () => string[], log: Lo
         "build",
         "-v",
         "-mod=readonly",
+        "-buildvcs=false",
         "-trimpath",
         `-ldflags=${["-s", "-w", ...variables].join(" ")}`,
         // With a directory, `go build` makes one program for each package.
@@ -57,6 +61,7 @@ async function buildNow(component: GoComponent, missing: () => string[], log: Lo
         ...packages,
       ],
       cwd,
+      env: GO_ENVIRONMENT,
       // "-v" names each package as it is compiled, and leaves out those that it finds compiled.
       countLines: `of at most ${await countPackages(go, cwd, packages)} packages compiled`,
     });
@@ -127,7 +132,8 @@ async function requireGo(label: string): Promise<string> {
 
 /** How many packages a build consists of; fetches their source. */
 async function countPackages(go: string, cwd: string, packages: readonly string[]): Promise<number> {
-  const { stdout } = await execute(go, ["list", "-deps", ...packages], { cwd, maxBuffer: 1 << 26 });
+  const options = { cwd, env: { ...process.env, ...GO_ENVIRONMENT }, maxBuffer: 1 << 26 };
+  const { stdout } = await execute(go, ["list", "-deps", ...packages], options);
   return stdout.trim().split("\n").length;
 }
 
@@ -168,15 +174,16 @@ interface Command {
   readonly command: string;
   readonly args: readonly string[];
   readonly cwd: string;
+  readonly env?: Readonly<Record<string, string>>;
   /** What a line of output stands for, in the progress lines. */
   readonly countLines: string;
 }
 
-async function run(what: string, log: Log, { command, args, cwd, countLines }: Command): Promise<void> {
+async function run(what: string, log: Log, { command, args, cwd, env, countLines }: Command): Promise<void> {
   const startedAt = performance.now();
   const seconds = (): string => `${Math.round((performance.now() - startedAt) / 1000)} s`;
   log(`${what}: started`);
-  const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   if (child.pid !== undefined) watchPid(child.pid);
   const tail: string[] = [];
   let lines = 0;
