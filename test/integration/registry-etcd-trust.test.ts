@@ -121,7 +121,7 @@ describe("with users and passwords", () => {
       endpoints: server.endpoints,
       credentials: { username: "hygeia", password: PASSWORD },
     });
-    await says(view, "CanaryNotWritable", /role does not allow/);
+    await says(view, "CanaryNotWritable", /\/hygeia\/c0ffee\/canary\/.*role does not allow/);
     await eventually(() => {
       expect(view.get(KEY)).toBeDefined();
     });
@@ -140,7 +140,7 @@ describe("with users and passwords", () => {
   it("names a role that may not read the registrations", async () => {
     const server = await withEtcd({ auth: { ...auth, users: [{ ...user, prefixes: ["/hygeia/"] }] } });
     const { view } = follow({ endpoints: server.endpoints, credentials: { username: "hygeia", password: PASSWORD } });
-    await says(view, "PermissionDenied", /role does not allow/);
+    await says(view, "PermissionDenied", /role does not allow it: prefix \/microservices\/$/);
     expect(view.freshness().synced).toBe(false);
   });
 });

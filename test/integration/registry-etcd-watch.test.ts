@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -235,7 +238,11 @@ describe("data that is not what it was", () => {
     const { adapter } = makeEtcdAdapter({ connection: { endpoints: [endpoint] } });
     const key = "/microservices/web/a";
     await session.put(key, value("a"));
-    const file = `/tmp/hygeia-test-${crypto.randomUUID()}.db`;
+    const directory = mkdtempSync(join(tmpdir(), "hygeia-snapshot-"));
+    onTestFinished(() => {
+      rmSync(directory, { recursive: true });
+    });
+    const file = join(directory, "etcd.db");
     await server.saveSnapshot(file);
     await session.put("/microservices/web/lost", value("lost"));
     const view = runAdapter(adapter);

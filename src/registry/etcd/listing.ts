@@ -47,8 +47,11 @@ export async function listAll(client: EtcdClient, options: ListingOptions): Prom
           within(options.pageTimeout, options.signal),
         );
       } catch (error) {
+        if (!(error instanceof RegistryError)) throw error;
+        if (error.code === "PermissionDenied")
+          throw new RegistryError(error.code, `${error.message}: prefix ${prefix}`);
+        if (error.code !== "TooLarge" || limit === 1) throw error;
         // Somebody keeps large values here: smaller pages hold fewer of them.
-        if (!(error instanceof RegistryError && error.code === "TooLarge") || limit === 1) throw error;
         limit = Math.ceil(limit / 2);
         continue;
       }

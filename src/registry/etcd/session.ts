@@ -77,8 +77,11 @@ export class Session implements WatchListener {
       timeline.clear();
     }
     const beat = await this.#beat();
-    // Without a canary nothing shows that the data still is what it was.
-    if (beat === undefined) canary.doubt();
+    if (beat === undefined) {
+      // Without a canary nothing shows that the data still is what it was.
+      canary.doubt();
+      timeline.clear();
+    }
     publisher.serverVersion = await this.#client.serverVersion(timing.callTimeout, this.#signal);
     this.#provesByList = !this.#options.ordersProgress(publisher.serverVersion);
     const isKnown = canary.isContinuous && this.#position.revisions !== undefined;
@@ -200,7 +203,8 @@ export class Session implements WatchListener {
       if (error.code !== "PermissionDenied" && error.code !== "NoSpace") throw error;
       this.#isCanaryWritable = false;
       const code = error.code === "NoSpace" ? "NoSpace" : "CanaryNotWritable";
-      const message = `the view can not be proven current, for its canary can not be written: ${error.message}`;
+      const key = this.#options.canaryKey.toString();
+      const message = `the view can not be proven current, for its canary ${key} can not be written: ${error.message}`;
       publisher.failed({ code, message });
       return undefined;
     }
