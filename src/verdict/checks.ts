@@ -1,22 +1,27 @@
 import type { DeadWriter, EndpointFacts, Facts } from "./facts.ts";
 import type { Reason } from "./reasons.ts";
-import { isLeased, lastSign, recentSign, reviewIn, silence, silentForMs } from "./silence.ts";
+import { isLeased, lastSign, recentSign, reviewIn, type Silence, silence, silentForMs } from "./silence.ts";
 import type { Evidence, EvidenceClass, Verdict, VerdictKind } from "./types.ts";
 
 /** One question about one endpoint of a record. `undefined`: it does not decide, ask the next one. */
 export type Check = (facts: Facts, endpoint: EndpointFacts) => Verdict | undefined;
 
-/** How soon to look again for a pod whose address is about to be reported, milliseconds. */
-const NEWBORN_REVIEW_MS = 1_000;
+/**
+ * How soon to look again for a pod whose address is about to be reported, milliseconds: at first soon, for the view
+ * often only lacks its next bookmark, later more seldom.
+ */
+const NEWBORN_REVIEW_MS = { soonest: 250, latest: 2_000 };
 /** A newborn's address mostly comes sooner; only then the registry is asked as well, milliseconds. */
 const ASK_REGISTRY_AFTER_MS = 5_000;
 /** Complete lists that absence must outlast: the first may have begun before the absence did. */
 const ABSENT_LISTS = 2;
 /**
- * A node stays Ready for up to 55 s after its kubelet fell silent (50 s of grace, looked at every 5 s). A node that is
- * Ready this much later has a kubelet that heard of the removal, milliseconds.
+ * A node stays Ready for up to 55 s after its kubelet fell silent (50 s of grace, looked at every 5 s), and our view of
+ * it may be 15 s old. A node that is Ready this much later has a kubelet that heard of a removal, milliseconds.
  */
-const KUBELET_HEARS_MS = 60_000;
+const KUBELET_HEARS_MS = 75_000;
+/** Kubernetes' own terminationGracePeriodSeconds, for pods that we never saw, milliseconds. */
+const DEFAULT_GRACE_MS = 30_000;
 
 /** Old news proves nothing about now. */
 export const viewIsStale: Check = ({ clusterProblem, registryProblem }) => {
@@ -154,8 +159,12 @@ export const newbornIsPossible: Check = (facts, endpoint) => {
   // Decided before, had the writers been known. A lease that falls silent decides as well, whoever it was.
   const silent = isLeased(facts) ? fallsSilent(facts, dead) : undefined;
   if (silent?.kind === "Zombie") return silent;
-  const takesLong = facts.now - dead.tombstone.seenAt >= ASK_REGISTRY_AFTER_MS;
-  return { ...possibleNewborn(facts), needsLifeReading: takesLong && silent?.needsLifeReading === true };
+  const ageMs = facts.now - dead.tombstone.seenAt;
+  return {
+    ...possibleNewborn(facts),
+    reviewAfterMs: Math.min(NEWBORN_REVIEW_MS.latest, Math.max(NEWBORN_REVIEW_MS.soonest, ageMs / 2)),
+    needsLifeReading: ageMs >= ASK_REGISTRY_AFTER_MS && silent?.needsLifeReading === true,
+  };
 };
 
 /** Removed without a kubelet's word: the lease must be silent, or the kubelet must have had its time. */
@@ -170,23 +179,29 @@ export const deathIsUnconfirmed: Check = (facts, endpoint) => {
 /** Otherwise nothing is known but that no pod is there: time must pass. */
 export const nobodyIsThere: Check = (facts, endpoint) => {
   if (!facts.writersKnown) return possibleNewborn(facts);
-  const { memory, now, rules } = facts;
-  const lost = isLeased(facts) ? -Infinity : endpoint.unreachableUntil;
-  const since = Math.max(absentSince(facts, endpoint), lost);
-  const waiting = waitFor(facts, since + rules.absentForMs);
-  const heard = isLeased(facts) ? silence(facts, rules.absentForMs) : undefined;
+  const { memory, now } = facts;
+  const { since, waitMs, heard } = isLeased(facts) ? absentAndSilent(facts, endpoint) : absentAndEnded(facts, endpoint);
+  const waiting = waitFor(facts, since + waitMs);
   if (memory.suspectSince !== undefined && waiting === undefined && heard?.proven !== false) {
     const seconds = Math.round((now - since) / 1000);
     const message = `no pod has had ${endpoint.endpoint.host} for ${seconds} s and ${ABSENT_LISTS} complete lists`;
     return zombie("NoPodAtAddress", message, { ...nobody, since: memory.suspectSince });
   }
+  const due = heard?.proven === false ? Math.max(since + waitMs, heard.dueAt) : since + waitMs;
   return {
     ...open("Suspect", "NotAbsentLongEnough", `no pod has ${endpoint.endpoint.host}; not for long enough yet`),
-    reviewAfterMs: reviewIn(facts, Math.max(since + rules.absentForMs, heard?.proven === false ? heard.dueAt : 0)),
+    reviewAfterMs: reviewIn(facts, due),
     needsLifeReading: heard?.needsReading ?? false,
-    needsCompleteList: waiting?.needsCompleteList ?? memory.suspectSince === undefined,
+    needsCompleteList: waiting?.needsCompleteList ?? false,
   };
 };
+
+interface Absence {
+  readonly since: number;
+  readonly waitMs: number;
+  /** Undefined when the registry can not tell. */
+  readonly heard: Silence | undefined;
+}
 
 const nobody: Evidence = {
   class: "Absent",
@@ -209,6 +224,21 @@ function absentSince(facts: Facts, endpoint: EndpointFacts): number {
   const { now, memory, record } = facts;
   const sign = lastSign(facts, endpoint);
   return Math.max(memory.suspectSince ?? now, record.seenAt, sign?.at ?? -Infinity);
+}
+
+/** With a lease the registry's silence over the same time is asked for as well. */
+function absentAndSilent(facts: Facts, endpoint: EndpointFacts): Absence {
+  const { absentForMs } = facts.rules;
+  return { since: absentSince(facts, endpoint), waitMs: absentForMs, heard: silence(facts, absentForMs) };
+}
+
+/**
+ * Without one, a pod that we never saw may have been removed by force a moment before: the node that could have run it
+ * must have been in touch for so long that its kubelet has ended it.
+ */
+function absentAndEnded(facts: Facts, endpoint: EndpointFacts): Absence {
+  const since = Math.max(absentSince(facts, endpoint), endpoint.unreachableUntil);
+  return { since, waitMs: Math.max(facts.rules.absentForMs, KUBELET_HEARS_MS + DEFAULT_GRACE_MS), heard: undefined };
 }
 
 function fallsSilent(facts: Facts, { tombstone }: DeadWriter): Verdict {
@@ -257,8 +287,8 @@ function endedByKubelet(
 /** What is missing until `due` has passed over enough complete lists; undefined when nothing is. */
 function waitFor(facts: Facts, due: number): Pick<Verdict, "reviewAfterMs" | "needsCompleteList"> | undefined {
   const { memory, completeLists, now } = facts;
-  const needsCompleteList = completeLists < memory.listsAtSuspect + ABSENT_LISTS;
-  if (memory.suspectSince !== undefined && now >= due && !needsCompleteList) return undefined;
+  const needsCompleteList = memory.suspectSince === undefined || completeLists < memory.listsAtSuspect + ABSENT_LISTS;
+  if (now >= due && !needsCompleteList) return undefined;
   return { reviewAfterMs: reviewIn(facts, due), needsCompleteList };
 }
 
@@ -266,7 +296,7 @@ function possibleNewborn(facts: Facts): Verdict {
   const pods = facts.exactGuard ? "a pod without a known address" : "a pod without a known address, even a new one,";
   return {
     ...open("Suspect", "PossibleNewborn", `${pods} could have made the registration`),
-    reviewAfterMs: NEWBORN_REVIEW_MS,
+    reviewAfterMs: NEWBORN_REVIEW_MS.latest,
   };
 }
 
@@ -277,7 +307,7 @@ function isVouchedFor({ node }: DeadWriter): boolean {
 
 /** Ready without a break since before the removal: the kubelet that ran the pod has heard of it. */
 function isLookedAfter({ node, tombstone }: DeadWriter): boolean {
-  return node !== undefined && node.ready && node.since <= tombstone.seenAt;
+  return node !== undefined && node.ready && node.since <= tombstone.endedAfter;
 }
 
 function open(kind: VerdictKind, reason: Reason, message: string): Verdict {

@@ -33,6 +33,9 @@ const DEFAULT_MAX_AGE_MS = 15_000;
  */
 export const LATE_STATUS_MS = 10_000;
 
+/** No machine comes back, and starts its pods under other addresses, faster than this, milliseconds. */
+const QUICK_RESTART_MS = 15_000;
+
 /** Makes every look-up that a judgement needs, so that the checks are functions of one plain object. */
 export function gather(input: JudgeInput): Facts {
   const { record, cluster, registry, rules, exactGuard, now } = input;
@@ -56,7 +59,7 @@ export function gather(input: JudgeInput): Facts {
 
 const notSaid: ViewProblem = { reason: "NotSynced", message: "the pods have not been listed yet" };
 
-function registryProblemOf(registry: RegistryFreshness, now: number, maxAgeMs: number): ViewProblem | undefined {
+export function registryProblemOf(registry: RegistryFreshness, now: number, maxAgeMs: number): ViewProblem | undefined {
   if (!registry.synced) return { reason: "NotSynced", message: "the registry has not been read yet" };
   if (registry.problem !== undefined) return registry.problem;
   if (registry.mode !== "Normal") return { reason: registry.mode, message: "the registry is too slow or down" };
@@ -138,9 +141,11 @@ function deadWriterOf(
   kind: EndpointFacts["kind"],
   { record, cluster, exactGuard }: JudgeInput,
 ): DeadWriter {
-  // On a node's address processes that declare nothing may listen as well, as soon as the port is free. So the record
-  // must have been there while the pod still lived, not only before we heard of its death.
-  const death = kind === "NodeAddress" ? tombstone.endedAfter : tombstone.seenAt;
+  // On a node's address processes that declare nothing may listen as well, as soon as the port is free; and while a
+  // view lags, a pod known under another address may have got this one. Then the record must have been there while the
+  // pod still lived, not only before we heard of its death.
+  const lagged = tombstone.seenAt - tombstone.endedAfter > QUICK_RESTART_MS;
+  const death = kind === "NodeAddress" || lagged ? tombstone.endedAfter : tombstone.seenAt;
   return {
     tombstone,
     confirmed: isConfirmedFor(tombstone, record, exactGuard),

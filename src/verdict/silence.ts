@@ -4,6 +4,9 @@ import type { LifeMemory } from "./types.ts";
 /** Earliest a verdict is looked at again only because time passes, milliseconds. */
 const SOONEST_REVIEW_MS = 1_000;
 
+/** How old the last reading may be, milliseconds: who was silent then may have beaten since. As long as a confirm read. */
+const VALID_MS = 5_000;
+
 /** Whether the registry has heard nothing for long enough, and if not, what it takes to know. */
 export interface Silence {
   readonly proven: boolean;
@@ -39,7 +42,7 @@ export function silence(facts: Facts, watchedMs: number): Silence {
   }
   const silentMs = Math.max(watchedMs, (2 * ttlMs) / 3);
   const dueAt = Math.max(firstAt + watchedMs, refreshedBefore + silentMs);
-  const proven = readings >= 2 && lastAt >= dueAt;
+  const proven = readings >= 2 && lastAt >= dueAt && facts.now - lastAt <= VALID_MS;
   return { proven, needsReading: !proven && facts.now >= dueAt, dueAt };
 }
 
