@@ -3,7 +3,12 @@ const onlyTypes = ["type-only"];
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    { name: "no-circular", severity: "error", from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: onlyTypes } } },
+    {
+      name: "no-circular",
+      severity: "error",
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: onlyTypes } },
+    },
     {
       name: "pure-rooms-have-no-io",
       comment:

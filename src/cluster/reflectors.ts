@@ -55,7 +55,7 @@ export function watchCluster(options: WatchOptions): WatchedCluster {
       namespaces: () => namespaces.freshness(),
     },
   });
-  const pods: Reflector<PodRecord> = new Reflector({
+  const pods = new Reflector<PodRecord>({
     ...common("pods"),
     path: "/api/v1/pods",
     project: projector.project,
