@@ -59,6 +59,7 @@ export function gather(input: JudgeInput): Facts {
 
 const notSaid: ViewProblem = { reason: "NotSynced", message: "the pods have not been listed yet" };
 
+/** Why nothing can be concluded from a registry's view now; undefined when something can. Ages in milliseconds. */
 export function registryProblemOf(registry: RegistryFreshness, now: number, maxAgeMs: number): ViewProblem | undefined {
   if (!registry.synced) return { reason: "NotSynced", message: "the registry has not been read yet" };
   if (registry.problem !== undefined) return registry.problem;
