@@ -380,7 +380,7 @@ test("no error tells the token, a query, or what a plugin printed", async () => 
   const secret = "very-secret-token";
   const { config, tokenFile } = mountServiceAccount(bench, secret);
   const transport = new KubeTransport({ config, clock: systemClock });
-  const call = { ...get, query: { continue: secret }, body: { secret }, deadlineMs: 300 };
+  const call = { ...get, query: { continue: secret }, body: { secret }, deadlineMs: 2_000 };
   const errors = [await failure(transport.request(call))];
   for (const action of [answer({ status: 500 }), cut(), blackHole(), answer({ status: 200, body: secret })]) {
     bench.proxy.rule({ match: () => true, action, times: 1 });
