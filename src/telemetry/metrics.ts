@@ -185,6 +185,7 @@ export function createMetrics(options: MetricsOptions) {
         "hygeia_cluster_view_age_seconds",
         "How old the oldest fact in the cluster view can be; evictions pause above the freshness limit.",
       ),
+      fresh: gauge("hygeia_cluster_fresh", "1 while verdicts can rest on the cluster view, else 0."),
       pods: gauge("hygeia_pods", "Pods in the cluster view."),
       tombstones: gauge("hygeia_tombstones", "Ended pods that are remembered."),
     },

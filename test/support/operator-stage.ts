@@ -50,7 +50,7 @@ const layoutOf: Readonly<Record<Framework, (options: LayoutOptions) => Layout>> 
 export const frameworks = Object.keys(layoutOf) as Framework[];
 
 /** Every layout under the prefix that {@link layoutOf} writes to. */
-const layouts: readonly RegistryLayout[] = [
+export const layouts: readonly RegistryLayout[] = [
   { layout: "GoMicro" },
   { layout: "GoZero", prefix: "zero" },
   { layout: "Kratos" },

@@ -1,5 +1,6 @@
 /** Which of the operator's requests a proxy is to disturb, and ways to do so that only tests of the operator need. */
 import type { KubeProxy, ProxyRequest } from "../env/proxy/index.ts";
+import type { KubeClient, KubeList } from "./kube-client.ts";
 
 type Matcher = (request: ProxyRequest) => boolean;
 type Action = Parameters<KubeProxy["rule"]>[0]["action"];
@@ -20,6 +21,9 @@ export const firstPodPages: Matcher = (request) => podLists(request) && !request
 /** Pages of a complete list of pods after the first. */
 export const laterPodPages: Matcher = (request) => podLists(request) && request.query.has("continue");
 
+/** Everything that asks for pods themselves: complete lists, and the confirm reads before a write. */
+export const podReads: Matcher = (request) => aboutPods(request) && !request.isWatch && !podBarriers(request);
+
 export const podWatches: Matcher = (request) => aboutPods(request) && request.isWatch;
 
 /** Reads of one pod that only ask for the present revision. */
@@ -32,6 +36,24 @@ export function smallerPages(size: number): Action {
     onRequest: ({ incoming }) => {
       incoming.url = (incoming.url ?? "").replace(`limit=${PAGE}`, `limit=${size}`);
       return Promise.resolve("Forward");
+    },
+  };
+}
+
+/** Lists are empty, and of the present revision: nothing about the answer looks wrong. */
+export function emptyLists(client: KubeClient): Action {
+  return {
+    onRequest: async ({ request, outgoing }) => {
+      const { metadata } = await client.get<KubeList>(request.path, { limit: 1 });
+      const body = {
+        kind: "PodList",
+        apiVersion: "v1",
+        metadata: { resourceVersion: metadata.resourceVersion },
+        items: [],
+      };
+      outgoing.writeHead(200, { "content-type": "application/json" });
+      outgoing.end(JSON.stringify(body));
+      return "Done";
     },
   };
 }

@@ -89,7 +89,8 @@ interface OperatorParts {
 export class Operator {
   readonly log: OperatorLog;
   readonly #parts: OperatorParts;
-  #denials = new Set<string>();
+  readonly #denials = new Set<string>();
+  #stopped = false;
 
   constructor(parts: OperatorParts) {
     this.#parts = parts;
@@ -161,10 +162,12 @@ export class Operator {
   }
 
   /**
-   * Ends it as a kubelet does.
+   * Ends it as a kubelet does. A second time it does nothing.
    * @throws Error when the API server denied it something during the test, unless that is expected
    */
   async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
     await this.metrics().catch(() => undefined);
     await this.#parts.process.stop();
     const denials = this.#parts.options.denials === "Expected" ? [] : this.#findDenials();
