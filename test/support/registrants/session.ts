@@ -52,6 +52,8 @@ export class EtcdSession {
     const { endpoints, ca, certificate, key, username, password } = access;
     this.#client = new Etcd3({
       hosts: [...endpoints],
+      // A test may fill the registry, and the oracle reads all of it at once.
+      grpcOptions: { "grpc.max_receive_message_length": -1 },
       ...(ca !== undefined && {
         credentials: {
           rootCertificate: Buffer.from(ca),
