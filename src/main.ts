@@ -5,11 +5,17 @@ import { FlagError, parseFlags, usage } from "./flags.ts";
 import { loadKubeConfig } from "./kube/transport.ts";
 import { Operator } from "./operator.ts";
 import { serveHttp } from "./telemetry/http.ts";
-import { createLogger } from "./telemetry/log.ts";
+import { createLogger, type Logger } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 
-/** Kubernetes sends SIGKILL 30 s after SIGTERM by default. */
+/** How long scrapes and probes under way may take at the end. */
 const LAST_ANSWERS_MS = 1_000;
+/** Ctrl-C in a terminal reaches a process under npm twice at once; what comes later is a person who will not wait. */
+const SAME_SIGNAL_MS = 1_000;
+/** When everything has ended, nothing should keep the process; should something all the same, it is not waited for. */
+const LEFTOVERS_MS = 2_000;
+
+const signals = { SIGTERM: 15, SIGINT: 2 } as const;
 
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2), process.env);
@@ -21,14 +27,9 @@ async function main(): Promise<void> {
     version: string;
   };
   const log = createLogger({ level: flags.logLevel });
+  endOnMistakes(log);
   const metrics = createMetrics({ version, processMetrics: true });
-  const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.once(name, () => {
-      log.info({ signal: name }, "told to stop");
-      stop.abort();
-    });
-  }
+  const stop = stopOnSignals(log);
   log.info({ version, node: process.versions.node, flags }, "starting");
   const operator = new Operator({
     flags,
@@ -48,11 +49,39 @@ async function main(): Promise<void> {
   });
   log.info({ probePort: http.probePort, metricsPort: http.metricsPort }, "serving");
   try {
-    await operator.run(stop.signal);
+    await operator.run(stop);
   } finally {
     await http.close(LAST_ANSWERS_MS);
   }
   log.info("stopped");
+}
+
+/** @returns a signal that aborts at the first SIGTERM or SIGINT; a later one ends the process at once */
+function stopOnSignals(log: Logger): AbortSignal {
+  const stop = new AbortController();
+  let firstAt: number | undefined;
+  for (const [name, number] of Object.entries(signals)) {
+    process.on(name, () => {
+      const now = systemClock.monotonic();
+      firstAt ??= now;
+      if (!stop.signal.aborted) {
+        log.info({ signal: name }, "told to stop: ends what is under way; a second signal ends the process at once");
+        stop.abort();
+      } else if (now - firstAt > SAME_SIGNAL_MS) {
+        log.warn({ signal: name }, "told to stop again: what is under way is left to the next leader");
+        process.exit(128 + number);
+      }
+    });
+  }
+  return stop.signal;
+}
+
+/** What nobody caught leaves a state that nobody knows: better no process, and the other replica leads. */
+function endOnMistakes(log: Logger): void {
+  process.on("uncaughtException", (error, origin) => {
+    log.fatal({ err: error, origin }, "a mistake in the program: the process ends");
+    process.exit(1);
+  });
 }
 
 try {
@@ -66,3 +95,4 @@ try {
     process.exitCode = 1;
   }
 }
+systemClock.setTimer(() => process.exit(), LEFTOVERS_MS);

@@ -2,6 +2,7 @@ import type { KubeConfig } from "@kubernetes/client-node";
 
 import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
 import type { Clock, Random } from "./clock/clock.ts";
+import { logFreshness } from "./cluster/freshness-log.ts";
 import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
 import { InstanceController } from "./controllers/instance/instance-controller.ts";
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
@@ -16,6 +17,7 @@ import { Registries } from "./controllers/registry/registry-set.ts";
 import { secretsIn } from "./controllers/registry/secrets.ts";
 import { ReportController } from "./controllers/report/controller.ts";
 import { QuorumPods } from "./eviction/quorum-pods.ts";
+import { HygeiaError } from "./errors.ts";
 import type { Flags } from "./flags.ts";
 import { EventRecorder } from "./kube/event-recorder.ts";
 import { LeaseElection } from "./kube/leader-election-elector.ts";
@@ -57,8 +59,9 @@ export class Operator {
   readonly #policyReflector: Reflector<PolicyObject>;
   readonly #registryReflector: Reflector<RegistryObject>;
   readonly #clusterUid = Promise.withResolvers<string>();
-  /** Rejects when the work of a term failed by a mistake of ours: the process had better end. */
-  readonly #broken = Promise.withResolvers<never>();
+  /** Aborts when a part failed by a mistake of ours: the process had better end. */
+  readonly #broken = new AbortController();
+  /** Ends with what is done while this replica leads; never rejects. */
   #term: Promise<void> = Promise.resolve();
 
   constructor(parts: OperatorParts) {
@@ -100,7 +103,12 @@ export class Operator {
       cluster: view,
       policies: this.#policies,
       registries: this.#registries,
-      live: new QuorumPods(this.#transport, this.#cluster.projector.project),
+      live: new QuorumPods({
+        transport: this.#transport,
+        project: this.#cluster.projector.project,
+        clock,
+        random,
+      }),
       isLeader: () => this.#election.isValid(),
       requestList: () => this.#cluster.requestPodList(),
       events: instanceEvents(this.#recorder),
@@ -139,29 +147,48 @@ export class Operator {
       registrationpolicies: this.#policyReflector.freshness(),
       registries: this.#registryReflector.freshness(),
     };
-    return Object.entries(kinds).map(([name, { synced, problem }]) => ({
+    const listed = Object.entries(kinds).map(([name, { synced, problem }]) => ({
       name,
       problem: synced ? undefined : (problem?.message ?? "not listed completely yet"),
     }));
+    const { problem } = this.#cluster.view.freshness(this.#parts.clock.monotonic());
+    const isOther = problem?.reason === "ClusterIdentityChanged";
+    return [...listed, { name: "cluster-identity", problem: isOther ? problem.message : undefined }];
   };
 
-  /** Works until the signal aborts, then hands over leadership and ends what is under way. */
+  /**
+   * Works until the signal aborts. Then nothing new is begun, what is under way may end, leadership is handed over, and
+   * all connections are closed; in this order.
+   * @throws what made a part fail, after the same end
+   */
   async run(signal: AbortSignal): Promise<void> {
     const watches = new AbortController();
-    const running = [
+    const stop = AbortSignal.any([signal, this.#broken.signal]);
+    const watching = [
       this.#cluster.run(watches.signal),
       this.#policyReflector.run(watches.signal),
       this.#registryReflector.run(watches.signal),
-    ];
+      logFreshness(this.#cluster.view, this.#parts, watches.signal),
+    ].map((part) => this.#guard(part, watches.signal));
     try {
-      await Promise.race([this.#election.run(signal), this.#broken.promise, ...running]);
+      await this.#guard(this.#election.run(stop), stop);
     } finally {
-      await this.#term;
       watches.abort();
-      await Promise.allSettled(running);
+      await Promise.all(watching);
       await this.#registries.close();
       await this.#recorder.close(LAST_EVENTS_MS);
       await this.#transport.close();
+    }
+    if (this.#broken.signal.aborted) throw this.#broken.signal.reason;
+  }
+
+  /** Resolves when the part has ended; ends everything when it failed, or ended before it was told to. */
+  async #guard(part: Promise<void>, told: AbortSignal): Promise<void> {
+    try {
+      await part;
+      if (!told.aborted) throw new HygeiaError("PartEnded", "a part of the operator ended by itself");
+    } catch (error) {
+      this.#broken.abort(error);
     }
   }
 
@@ -188,9 +215,7 @@ export class Operator {
     const callbacks: ElectionCallbacks = {
       onStarted: (signal) => {
         log.info({ identity }, "this replica leads: it judges and acts");
-        this.#term = this.#lead(signal).catch((error: unknown) => {
-          this.#broken.reject(error);
-        });
+        this.#term = this.#lead(signal);
       },
       onStopped: async () => {
         await this.#term;
@@ -215,16 +240,17 @@ export class Operator {
     });
   }
 
-  /** Everything that only the leader does. */
+  /** Everything that only the leader does. Resolves when nothing of it is under way any more. */
   async #lead(signal: AbortSignal): Promise<void> {
+    const stop = AbortSignal.any([signal, this.#broken.signal]);
     const parts = [this.#instances, this.#policyStatus, this.#registryStatus, this.#reports];
-    await Promise.all(parts.map((part) => part.run(signal)));
+    await Promise.all(parts.map((part) => this.#guard(part.run(stop), stop)));
   }
 
   /** Lets the parts that keep something follow what the others see. */
   #connect(): void {
     const { clock, metrics, log } = this.#parts;
-    const { view, projector, requestPodList } = this.#cluster;
+    const { view, projector } = this.#cluster;
     let isKnown = false;
     const followIdentity = (): void => {
       if (isKnown || view.clusterUid === undefined) return;
@@ -240,14 +266,16 @@ export class Operator {
       const keys = Iterator.from(this.#policies.values()).flatMap(({ naming }) =>
         naming?.from === "Annotation" ? [naming.key] : [],
       );
-      if (projector.keepAnnotations(keys)) requestPodList();
+      if (projector.keepAnnotations(keys)) this.#cluster.requestPodList();
     });
     collectRegistryGauges(this.#registries, metrics, clock, this.#parts.flags.freshnessLimitMs);
     metrics.collect(() => {
       const { pods, tombstones } = view.counts;
       metrics.cluster.pods.set(pods);
       metrics.cluster.tombstones.set(tombstones);
-      metrics.cluster.viewAge.set(ageSeconds(view.freshness(clock.monotonic()).caughtUpTo, clock));
+      const { fresh, caughtUpTo } = view.freshness(clock.monotonic());
+      metrics.cluster.fresh.set(fresh ? 1 : 0);
+      metrics.cluster.viewAge.set(ageSeconds(caughtUpTo, clock));
     });
   }
 }

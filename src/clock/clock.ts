@@ -10,7 +10,7 @@ export interface Clock {
   /** Runs `callback` once after `delayMs`. The timer never keeps the process alive on its own. */
   setTimer(callback: () => void, delayMs: number): Timer;
   /**
-   * Resolves after `delayMs`.
+   * Resolves after `delayMs`; with 0 after everything else that waits (I/O included) had its turn.
    * @throws the signal's reason when it aborts first
    */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;

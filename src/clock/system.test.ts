@@ -46,6 +46,14 @@ describe("the system clock", () => {
     await expect(systemClock.sleep(0, stop.signal)).rejects.toBe(reason);
   });
 
+  test("sleeping for 0 lets everything else have its turn first", async () => {
+    const order: string[] = [];
+    setImmediate(() => order.push("what waited"));
+    await systemClock.sleep(0);
+    order.push("the sleeper");
+    expect(order).toEqual(["what waited", "the sleeper"]);
+  });
+
   test("monotonic time does not go back", () => {
     let last = systemClock.monotonic();
     for (let i = 0; i < 1_000; i++) {

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 
 import type { Clock, Timer } from "./clock.ts";
 
@@ -32,6 +32,7 @@ export const systemClock: Clock = {
   setTimer,
   sleep: async (delayMs: number, signal?: AbortSignal): Promise<void> => {
     const due = performance.now() + delayMs;
+    if (delayMs <= 0) await nextTurn();
     for (let left = delayMs; left > 0; left = due - performance.now()) {
       try {
         await delay(Math.min(Math.ceil(left), longestTimerMs), undefined, signal === undefined ? {} : { signal });

@@ -1,4 +1,4 @@
-import type { ClusterReader, LivePod, PodRecord } from "../cluster/types.ts";
+import type { AddressView, ClusterReader, LivePod, PodRecord } from "../cluster/types.ts";
 import type { Endpoint, InstanceRecord } from "../registry/port.ts";
 import type { LivePods } from "./live-pods.ts";
 
@@ -8,100 +8,130 @@ export interface ClusterKnowledge extends ClusterReader {
   pod(uid: string): LivePod | undefined;
 }
 
-/** Undefined when nothing speaks against the write, else who does. */
-export type Objection =
-  { readonly podNamespace: string; readonly podName: string; readonly message: string } | undefined;
+export interface ConfirmParts {
+  readonly cluster: ClusterKnowledge;
+  readonly live: LivePods;
+}
+
+export interface ConfirmQuestion {
+  readonly record: InstanceRecord;
+  /** Capabilities.exactGuard of the registry's adapter. */
+  readonly exactGuard: boolean;
+  /** Local monotonic milliseconds. */
+  readonly now: number;
+}
 
 /**
  * The confirm read. A verdict rests on our view; this asks the API server itself, by quorum read, whether the view
  * misses a pod that could be the registrant: one at the record's address, or one so new that its address is not
- * reported yet. A pod the view does know was already judged. The caller judges once more after this returns.
+ * reported yet. A pod the view does know is left to the judgement that the caller makes after this returns.
  *
- * @param now local monotonic milliseconds
- * @throws KubeError when a read fails; then nothing may be written
+ * With an exact guard the reads may take their time: whoever registers after they began moves the record's version.
+ * @returns what speaks against the write, undefined when nothing does
+ * @throws what LivePods raises; then nothing may be written
  */
 export async function confirmAgainstApi(
-  record: InstanceRecord,
-  cluster: ClusterKnowledge,
-  live: LivePods,
-  now: number,
+  { record, exactGuard, now }: ConfirmQuestion,
+  parts: ConfirmParts,
   signal: AbortSignal,
-): Promise<Objection> {
-  const reads: Promise<Objection>[] = record.endpoints.map((endpoint) =>
-    confirmEndpoint(endpoint, cluster, live, signal),
-  );
+): Promise<string | undefined> {
+  const byHost = Map.groupBy(record.endpoints, ({ host }) => host);
+  const reads = Array.from(byHost.values(), (endpoints) => confirmHost(endpoints, parts, signal));
   // Every pod that existed before the record was written is in the view only once the view has caught up with it.
-  if (record.seenAt >= cluster.freshness(now).caughtUpTo) {
-    reads.push(confirmNobodyIsHidden(cluster, live, signal));
+  // Without an exact guard a newer pod may have written the very same again.
+  if (!exactGuard || record.seenAt >= parts.cluster.freshness(now).caughtUpTo) {
+    reads.push(confirmNobodyIsHidden(parts, signal));
   }
   const objections = await Promise.all(reads);
   return objections.find((objection) => objection !== undefined);
 }
 
-async function confirmEndpoint(
-  endpoint: Endpoint,
-  cluster: ClusterKnowledge,
-  live: LivePods,
+/** @param endpoints all with the same host */
+async function confirmHost(
+  endpoints: readonly Endpoint[],
+  { cluster, live }: ConfirmParts,
   signal: AbortSignal,
-): Promise<Objection> {
-  const holders = await readHolders(endpoint, cluster, live, signal);
-  // Looked up after the read: a pod that the view learned of meanwhile is left to the judgement that follows.
-  const known = endpoint.isIp ? cluster.lookup(endpoint.host, endpoint.port) : cluster.lookupHost(endpoint.host);
-  if (known === undefined) return objectTo(undefined, `${endpoint.host} can not be looked up`);
-  const judged = new Set(known.live.map((entry) => entry.pod.uid));
-  const unseen = holders.find((pod) => !hasEnded(pod) && !judged.has(pod.uid));
-  return unseen && objectTo(unseen, `holds ${endpoint.host} and was not in the view`);
+): Promise<string | undefined> {
+  const [first] = endpoints;
+  if (first === undefined) return undefined;
+  const { host } = first;
+  const pods = canBeSelected(first, cluster) ? await live.atAddress(host, signal) : await live.all(signal);
+  for (const endpoint of endpoints) {
+    // Looked up after the read: a pod that the view learned of meanwhile is left to the judgement that follows.
+    const known = lookUp(endpoint, cluster);
+    if (known === undefined) return `${host} can not be looked up`;
+    const unseen = pods.find((pod) => isHolder(pod, endpoint, cluster) && !isJudged(pod, known));
+    if (unseen !== undefined) return `${nameOf(unseen)} holds ${host} and was not in the view`;
+  }
+  return undefined;
 }
 
-async function readHolders(
-  endpoint: Endpoint,
-  cluster: ClusterKnowledge,
-  live: LivePods,
-  signal: AbortSignal,
-): Promise<readonly PodRecord[]> {
-  if (!endpoint.isIp) {
-    const pods = await live.all(signal);
-    return pods.filter((pod) =>
-      pod.dnsNames.some((name) => endpoint.host === name || endpoint.host.startsWith(`${name}.`)),
-    );
-  }
-  const lookup = cluster.lookup(endpoint.host, endpoint.port);
-  if (lookup.nodeAddress) {
-    const node = lookup.tombstones[0]?.pod.node ?? "";
-    const pods = node === "" ? await live.all(signal) : await live.onNode(node, signal);
-    return pods.filter((pod) => declares(pod, endpoint.port));
-  }
-  // The API server selects on a pod's primary address only; without a tombstone nobody knows which family that is.
-  const { tombstones } = lookup;
-  const selectable = tombstones.length > 0 && tombstones.every(({ pod }) => pod.addresses[0] === endpoint.host);
-  if (selectable) return await live.atAddress(endpoint.host, signal);
-  return (await live.all(signal)).filter((pod) => pod.addresses.includes(endpoint.host));
+/**
+ * The API server selects on the text of a pod's primary address. Which family that is, pods known at the address tell:
+ * it is the same for all pods of a node. An IPv6 address has many spellings. A node's address is shared by pods that
+ * have others.
+ */
+function canBeSelected(endpoint: Endpoint, cluster: ClusterReader): boolean {
+  if (!endpoint.isIp || endpoint.host.includes(":")) return false;
+  const { live, tombstones, nodeAddress } = cluster.lookup(endpoint.host, endpoint.port);
+  const known = [...live, ...tombstones];
+  return !nodeAddress && known.length > 0 && known.every(({ pod }) => pod.addresses[0] === endpoint.host);
+}
+
+function lookUp({ host, port, isIp }: Endpoint, cluster: ClusterReader): AddressView | undefined {
+  return isIp ? cluster.lookup(host, port) : cluster.lookupHost(host);
+}
+
+/** Whether a process of the pod can be reached at the endpoint, for all the API server says. */
+function isHolder(pod: PodRecord, { host, port, isIp }: Endpoint, cluster: ClusterReader): boolean {
+  if (!isIp) return isNamed(pod, host);
+  const { nodeAddress } = cluster.lookup(host, port);
+  if (pod.addresses.includes(host)) return !(pod.hostNetwork && nodeAddress) || occupies(pod, port);
+  return nodeAddress && occupies(pod, port) && mayRunAt(host, pod, cluster);
+}
+
+/** By one of its names in DNS, or by one that spells an address of it out (`10-42-3-17.shop.pod`). */
+function isNamed(pod: PodRecord, host: string): boolean {
+  const [label] = host.split(".");
+  return (
+    pod.dnsNames.some((name) => host === name || host.startsWith(`${name}.`)) ||
+    pod.addresses.some((address) => address.replaceAll(/[.:]/g, "-") === label)
+  );
+}
+
+function occupies(pod: PodRecord, port: number): boolean {
+  return pod.node !== "" && pod.ports.some(({ hostPort }) => hostPort === port);
+}
+
+/** A kubelet reports the addresses of its node with a pod's first status; until then the Node object tells. */
+function mayRunAt(host: string, { hostAddresses, node }: PodRecord, cluster: ClusterReader): boolean {
+  const known = hostAddresses.length > 0 ? hostAddresses : (cluster.node(node)?.addresses ?? []);
+  return known.length === 0 || known.includes(host);
+}
+
+/** The judgement knows the pod at the endpoint, alive or dead, as far as the API server does. */
+function isJudged(pod: PodRecord, { live, tombstones }: AddressView): boolean {
+  if (live.some((known) => known.pod.uid === pod.uid)) return true;
+  const isFinished = pod.phase === "Succeeded" || pod.phase === "Failed";
+  return pod.terminated && (isFinished || tombstones.some((known) => known.pod.uid === pod.uid));
 }
 
 async function confirmNobodyIsHidden(
-  cluster: ClusterKnowledge,
-  live: LivePods,
+  { cluster, live }: ConfirmParts,
   signal: AbortSignal,
-): Promise<Objection> {
+): Promise<string | undefined> {
   const pending = await live.pending(signal);
   const unseen = pending.find(
-    (pod) => pod.node !== "" && !pod.hostNetwork && pod.addresses.length === 0 && cluster.pod(pod.uid) === undefined,
+    (pod) => pod.node !== "" && !pod.hostNetwork && pod.addresses.length === 0 && !isKnownToRun(pod, cluster),
   );
-  return unseen && objectTo(unseen, "is starting, has no address yet and was not in the view");
+  return unseen && `${nameOf(unseen)} is starting, has no address yet and was not in the view`;
 }
 
-function hasEnded(pod: PodRecord): boolean {
-  return (pod.phase === "Succeeded" || pod.phase === "Failed") && pod.terminated;
+/** In the view and bound: the judgement counts it, by its address or as one that has none yet. */
+function isKnownToRun({ uid }: PodRecord, cluster: ClusterKnowledge): boolean {
+  return (cluster.pod(uid)?.pod.node ?? "") !== "";
 }
 
-function declares(pod: PodRecord, port: number): boolean {
-  return pod.ports.some((declared) => (pod.hostNetwork ? declared.port === port : declared.hostPort === port));
-}
-
-function objectTo(pod: PodRecord | undefined, what: string): Objection {
-  return {
-    podNamespace: pod?.namespace ?? "",
-    podName: pod?.name ?? "",
-    message: pod === undefined ? what : `pod ${pod.namespace}/${pod.name} ${what}`,
-  };
+function nameOf({ namespace, name }: PodRecord): string {
+  return `pod ${namespace}/${name}`;
 }

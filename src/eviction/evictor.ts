@@ -1,119 +1,183 @@
 import type { Clock } from "../clock/clock.ts";
-import type { Fence, InstanceRecord, RegistryAdapter, RestorePayload, WriteResult } from "../registry/port.ts";
+import { Deadline } from "../clock/deadline.ts";
+import { isExplained } from "../plan/types.ts";
+import { RegistryError, type RegistryErrorCode } from "../registry/errors.ts";
+import type {
+  Fence,
+  InstanceRecord,
+  LifeReading,
+  RegistryAdapter,
+  RestorePayload,
+  WriteResult,
+} from "../registry/port.ts";
 import type { Logger } from "../telemetry/log.ts";
-import type { Verdict } from "../verdict/types.ts";
-import { confirmAgainstApi, type ClusterKnowledge } from "./confirm.ts";
-import type { LivePods } from "./live-pods.ts";
+import type { Evidence, Judgement } from "../verdict/types.ts";
+import { type ConfirmParts, confirmAgainstApi } from "./confirm.ts";
 
 /** One eviction that the plan let through. */
 export interface EvictionRequest {
-  readonly record: InstanceRecord;
-  readonly verdict: Verdict;
+  /** What the plan decided over. */
+  readonly judgement: Judgement;
+  /** Of that judgement: what the eviction rests on. */
+  readonly evidence: Evidence;
   readonly act: "Evict" | "Quarantine";
   readonly adapter: RegistryAdapter;
   readonly fence: Fence;
-  /** Judges the record as it is listed now, from the views as they are now; undefined when it is no longer listed. */
-  readonly rejudge: () => { readonly record: InstanceRecord; readonly verdict: Verdict } | undefined;
+  /** The record as it is listed now; undefined when it is not. */
+  readonly listed: () => InstanceRecord | undefined;
+  /**
+   * Judges what is listed now, from the views as they are now; undefined when it is not listed, or nobody's any more.
+   * @param reading what the registry said of the registrant's life just now, if it was asked
+   */
+  readonly rejudge: (reading: LifeReading | undefined) => Judgement | undefined;
+  /** Its lines carry the trace id of the decision. */
   readonly log: Logger;
 }
 
 /**
  * - `Evicted`, `Quarantined`: written, and a later read agrees.
  * - `Resurrected`: written, but a later read finds it again under a new version.
- * - `NotVerified`: written, and the later read failed; the registry acknowledged the write.
+ * - `NotVerified`: the registry acknowledged the write, and the later read failed or still shows what was written over.
+ * - `Unsettled`: the write was asked for and the answer is lost: it may have happened, or may still happen.
  * - `Changed`, `Gone`, `Fenced`: nothing was written (see WriteResult).
- * - `NotConfirmed`: the last look at the pods, or the judgement after it, spoke against it; nothing was written.
+ * - `NotConfirmed`: the last look at pods and registry, or the judgement after it, spoke against it; nothing was written.
  */
-export type EvictionOutcome =
-  "Evicted" | "Quarantined" | "Resurrected" | "NotVerified" | "Changed" | "Gone" | "Fenced" | "NotConfirmed";
+export type EvictionOutcome = EvictionResult["outcome"];
 
-export interface EvictionResult {
-  readonly outcome: EvictionOutcome;
-  readonly message: string;
-  readonly restore: RestorePayload | undefined;
-  /** Local monotonic milliseconds at which the registry acknowledged the write; undefined when nothing was written. */
-  readonly writtenAt: number | undefined;
-}
+export type EvictionResult =
+  | {
+      readonly outcome: "Evicted" | "Quarantined" | "Resurrected" | "NotVerified";
+      readonly message: string;
+      readonly restore: RestorePayload;
+      /** Local monotonic milliseconds at which the registry acknowledged the write. */
+      readonly writtenAt: number;
+    }
+  | { readonly outcome: "Unsettled"; readonly message: string; readonly error: unknown }
+  | { readonly outcome: "Changed" | "Gone" | "Fenced" | "NotConfirmed"; readonly message: string };
 
-/** How long the last look at the pods may take before the eviction is given up for now. */
-const CONFIRM_DEADLINE_MS = 5_000;
+/** How long the last look may take before the eviction is given up for now: it may wait for two complete lists. */
+const CONFIRM_DEADLINE_MS = 65_000;
 /** How long the read after the write may take. */
 const VERIFY_DEADLINE_MS = 5_000;
 
+/** Answers by which a registry says that it has done nothing. After any other failure the write may have happened. */
+const refusals: ReadonlySet<RegistryErrorCode> = new Set([
+  "Unauthenticated",
+  "PermissionDenied",
+  "NoSpace",
+  "LeaseNotFound",
+]);
+
 /** Confirm, fence, write, verify: the only code that removes anything from a registry. */
 export class Evictor {
-  readonly #cluster: ClusterKnowledge;
-  readonly #live: LivePods;
-  readonly #clock: Clock;
+  readonly #parts: ConfirmParts & { readonly clock: Clock };
 
-  constructor(parts: { cluster: ClusterKnowledge; live: LivePods; clock: Clock }) {
-    this.#cluster = parts.cluster;
-    this.#live = parts.live;
-    this.#clock = parts.clock;
+  constructor(parts: ConfirmParts & { readonly clock: Clock }) {
+    this.#parts = parts;
+  }
+
+  /** @throws what the last look raises, RegistryError when the registry refuses the write: then nothing was written */
+  async evict(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
+    const objection = await this.#confirm(request, signal);
+    if (objection !== undefined) return { outcome: "NotConfirmed", message: objection };
+    request.log.info({ step: "write", version: request.judgement.record.version }, "asks the registry to take it out");
+    return await this.#writeAndVerify(request, signal);
   }
 
   /**
-   * @throws KubeError when the confirm read fails, RegistryError when the write does: whether that write took effect
-   *   is then unknown, and the next judgement starts from what the registry says
+   * Finds out what became of an `Unsettled` eviction whose record the registry lists no more, or under another version.
+   * The same write is asked for once more: it can not remove anything any more, and an adapter says `Done` when an
+   * earlier write of the same decision did (RegistryAdapter.deregister). While the record is listed as it was, evict()
+   * begins anew instead.
+   * @throws TypeError when it is still listed as it was; RegistryError when the registry refuses
    */
-  async evict(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
-    const objection = await this.#confirm(request, signal);
-    if (objection !== undefined) return unwritten("NotConfirmed", objection);
-
-    const written = await this.#write(request, signal);
-    if (written.outcome !== "Done") return unwritten(written.outcome, explainUnwritten[written.outcome]);
-    const writtenAt = this.#clock.monotonic();
-    request.log.info({ step: "write", restore: written.restore.id }, "registry acknowledged the write");
-
-    const verified = await this.#verify(request, signal);
-    request.log.info({ step: "verify", outcome: verified.outcome }, verified.message);
-    return { ...verified, restore: written.restore, writtenAt };
+  async settle(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
+    const { record } = request.judgement;
+    if (request.listed()?.version === record.version) throw new TypeError(`${record.id} is listed as it was`);
+    request.log.info({ step: "settle", version: record.version }, "asks what became of the write without an answer");
+    return await this.#writeAndVerify(request, signal);
   }
 
   /** @returns what speaks against the write */
   async #confirm(request: EvictionRequest, signal: AbortSignal): Promise<string | undefined> {
-    const { record, verdict, log } = request;
-    if (verdict.evidence?.needsConfirmRead === false) {
-      log.info({ step: "confirm", skipped: true }, "compare-and-delete alone is exact here, no live read needed");
-    } else {
-      const deadline = AbortSignal.any([signal, AbortSignal.timeout(CONFIRM_DEADLINE_MS)]);
-      const objection = await confirmAgainstApi(record, this.#cluster, this.#live, this.#clock.monotonic(), deadline);
-      log.info({ step: "confirm", objection: objection?.message }, "asked the API server for pods at the address");
-      if (objection !== undefined) return objection.message;
-    }
-    const again = request.rejudge();
-    if (again === undefined) return "the record left while it was being confirmed";
+    const { judgement, evidence, log } = request;
+    const { record, verdict, policy } = judgement;
+    using deadline = new Deadline(this.#parts.clock, CONFIRM_DEADLINE_MS, "the last look before the write", signal);
+    const objection = await this.#askForPods(request, deadline.signal);
+    // The reading comes last: what it says ages by the second, and with an exact guard what the pods say does not.
+    const reading = objection === undefined ? await this.#askForLife(request, deadline.signal) : undefined;
+    log.info(
+      { step: "confirm", pods: evidence.needsConfirmRead ? "read" : "not needed", reading, objection },
+      "took the last look before the write",
+    );
+    if (objection !== undefined) return objection;
+    const again = request.rejudge(reading);
+    if (again === undefined) return "the record left, or is no policy's any more, since it was judged";
     if (again.record.version !== record.version) return "the record was written while it was being confirmed";
-    const holds = again.verdict.kind === verdict.kind && again.verdict.evidence?.class === verdict.evidence?.class;
-    return holds ? undefined : `judged again: ${again.verdict.kind} (${again.verdict.reason})`;
+    if (again.policy !== policy) return `policy ${again.policy ?? ""} is in charge of the record by now`;
+    const { evidence: proof } = again.verdict;
+    const isAsked = evidence.needsConfirmRead || proof?.needsConfirmRead === false;
+    if (again.verdict.kind === verdict.kind && proof?.class === evidence.class && isAsked) return undefined;
+    return `judged again: ${again.verdict.kind} (${again.verdict.reason})`;
   }
 
-  async #write(request: EvictionRequest, signal: AbortSignal): Promise<WriteResult> {
-    const { adapter, record, fence, act } = request;
-    if (!fence.isValid()) return { outcome: "Fenced" };
-    if (act === "Evict") return await adapter.deregister(record, fence, signal);
-    if (adapter.quarantine === undefined) throw new TypeError(`registry ${adapter.name} has no quarantine`);
-    return await adapter.quarantine(record, fence, signal);
+  async #askForPods(
+    { judgement: { record }, evidence, adapter }: EvictionRequest,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    if (!evidence.needsConfirmRead) return undefined;
+    const { exactGuard } = adapter.capabilities;
+    return await confirmAgainstApi({ record, exactGuard, now: this.#parts.clock.monotonic() }, this.#parts, signal);
+  }
+
+  /** Silence that was heard a while ago may be over: a zombie can have waited for its turn or for a budget. */
+  async #askForLife(
+    { judgement: { record }, evidence, adapter }: EvictionRequest,
+    signal: AbortSignal,
+  ): Promise<LifeReading | undefined> {
+    if (isExplained(evidence.class) || record.ttlMs === 0) return undefined;
+    return await adapter.readLife(record, signal);
+  }
+
+  async #writeAndVerify(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
+    const write = writeOf(request);
+    let written: WriteResult;
+    try {
+      // Nothing is waited for between this question and the adapter, which asks once more before it sends.
+      written = request.fence.isValid() ? await write(signal) : { outcome: "Fenced" };
+    } catch (error) {
+      if (error instanceof RegistryError && refusals.has(error.code)) throw error;
+      return { outcome: "Unsettled", message: `the answer to the write is lost: ${describe(error)}`, error };
+    }
+    if (written.outcome !== "Done") return { outcome: written.outcome, message: explainUnwritten[written.outcome] };
+    const writtenAt = this.#parts.clock.monotonic();
+    const verified = await this.#verify(request, signal);
+    return { ...verified, restore: written.restore, writtenAt };
   }
 
   async #verify(
-    request: EvictionRequest,
+    { adapter, judgement: { record }, act }: EvictionRequest,
     signal: AbortSignal,
-  ): Promise<{ readonly outcome: EvictionOutcome; readonly message: string }> {
-    const { adapter, record, act } = request;
+  ): Promise<{
+    readonly outcome: "Evicted" | "Quarantined" | "Resurrected" | "NotVerified";
+    readonly message: string;
+  }> {
     let now: InstanceRecord | undefined;
     try {
-      now = await adapter.read(record.id, AbortSignal.any([signal, AbortSignal.timeout(VERIFY_DEADLINE_MS)]));
+      using deadline = new Deadline(this.#parts.clock, VERIFY_DEADLINE_MS, "the read after the write", signal);
+      now = await adapter.read(record.id, deadline.signal);
     } catch (error) {
       return { outcome: "NotVerified", message: `the read after the write failed: ${describe(error)}` };
     }
     if (act === "Quarantine") {
-      return now?.quarantined === false
-        ? { outcome: "Resurrected", message: "listed again without our mark" }
-        : { outcome: "Quarantined", message: "a later read shows it out of rotation" };
+      if (now === undefined) return { outcome: "Quarantined", message: "it has left by itself since" };
+      return now.quarantined
+        ? { outcome: "Quarantined", message: "a later read shows it out of rotation" }
+        : { outcome: "Resurrected", message: "listed again without our mark" };
     }
-    return now === undefined
-      ? { outcome: "Evicted", message: "absent on a later read" }
+    if (now === undefined) return { outcome: "Evicted", message: "absent on a later read" };
+    return now.version === record.version
+      ? { outcome: "NotVerified", message: "a later read still shows what was deleted" }
       : { outcome: "Resurrected", message: "registered again by somebody after the delete" };
   }
 }
@@ -124,8 +188,11 @@ const explainUnwritten: Readonly<Record<"Changed" | "Gone" | "Fenced", string>> 
   Fenced: "this replica may no longer be the leader, or the policy or registry no longer wants it",
 };
 
-function unwritten(outcome: "NotConfirmed" | "Changed" | "Gone" | "Fenced", message: string): EvictionResult {
-  return { outcome, message, restore: undefined, writtenAt: undefined };
+function writeOf({ adapter, judgement: { record }, fence, act }: EvictionRequest) {
+  if (act === "Evict") return (signal: AbortSignal) => adapter.deregister(record, fence, signal);
+  if (adapter.quarantine === undefined) throw new TypeError(`registry ${adapter.name} has no quarantine`);
+  const quarantine = adapter.quarantine.bind(adapter);
+  return (signal: AbortSignal) => quarantine(record, fence, signal);
 }
 
 function describe(error: unknown): string {

@@ -2,13 +2,12 @@ import type { PodRecord } from "../cluster/types.ts";
 
 /**
  * Quorum reads of pods, straight from the API server and past every cache. Each returns what was committed when the
- * call began, or raises KubeError; an answer that is not complete is an error, never a shorter list.
+ * call began, or later, all of one revision; an answer that is not complete is an error, never a shorter list.
+ * Each raises KubeError, HygeiaError `DeadlineExceeded`, or the signal's reason.
  */
 export interface LivePods {
   /** Pods whose primary address is `ip`. */
   atAddress(ip: string, signal: AbortSignal): Promise<readonly PodRecord[]>;
-  /** Pods bound to a node. */
-  onNode(node: string, signal: AbortSignal): Promise<readonly PodRecord[]>;
   /** Pods that have not been reported as started yet: among them may be one whose address is not known. */
   pending(signal: AbortSignal): Promise<readonly PodRecord[]>;
   /** Every pod; the dearest read, for addresses that no field selector can look up. */

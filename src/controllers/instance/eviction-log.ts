@@ -3,33 +3,50 @@ import type { EvictionEntry } from "../types.ts";
 /** The report shows at most this many (crds/registrationreports.yaml). */
 const MAX_ENTRIES = 100;
 
-interface PolicyLog {
+interface Totals {
   total: number;
-  last: Date | undefined;
+  last: Date;
+}
+
+interface Entries {
+  readonly policyUid: string;
   /** Newest last. */
-  readonly entries: EvictionEntry[];
+  readonly list: EvictionEntry[];
 }
 
 /** What this process evicted, per policy: totals, and the most recent with what restores them. */
 export class EvictionLog {
-  readonly #policies = new Map<string, PolicyLog>();
+  /**
+   * By name, for as long as the process lives: a status adds the difference to what it says (policy/tally.ts), so this
+   * must never go down. Two numbers for each name ever seen.
+   */
+  readonly #totals = new Map<string, Totals>();
+  /** By name of the policy. */
+  readonly #entries = new Map<string, Entries>();
 
-  add(policy: string, entry: EvictionEntry): void {
-    let log = this.#policies.get(policy);
-    if (log === undefined) this.#policies.set(policy, (log = { total: 0, last: undefined, entries: [] }));
-    log.total += 1;
-    log.last = entry.time;
-    log.entries.push(entry);
-    if (log.entries.length > MAX_ENTRIES) log.entries.shift();
+  add(policy: { readonly name: string; readonly uid: string }, entry: EvictionEntry): void {
+    const { name, uid } = policy;
+    const total = (this.#totals.get(name)?.total ?? 0) + 1;
+    this.#totals.set(name, { total, last: entry.time });
+    let entries = this.#entries.get(name);
+    if (entries?.policyUid !== uid) this.#entries.set(name, (entries = { policyUid: uid, list: [] }));
+    entries.list.push(entry);
+    if (entries.list.length > MAX_ENTRIES) entries.list.shift();
   }
 
-  /** Newest first. */
-  entries(policy: string): readonly EvictionEntry[] {
-    return this.#policies.get(policy)?.entries.toReversed() ?? [];
+  /** Newest first; those of an earlier policy of the name are not this one's. */
+  entries(policy: { readonly name: string; readonly uid: string }): readonly EvictionEntry[] {
+    const entries = this.#entries.get(policy.name);
+    return entries?.policyUid === policy.uid ? entries.list.toReversed() : [];
   }
 
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined } {
-    const log = this.#policies.get(policy);
-    return { total: log?.total ?? 0, last: log?.last };
+    const { total = 0, last } = this.#totals.get(policy) ?? {};
+    return { total, last };
+  }
+
+  /** The policy is gone: its entries are nobody's any more. */
+  forget(policy: string): void {
+    this.#entries.delete(policy);
   }
 }

@@ -1,29 +1,27 @@
 import type { Decision } from "../../plan/types.ts";
 import { isExplained } from "../../plan/types.ts";
+import type { Reason } from "../../verdict/reasons.ts";
 import type { InstanceMemory, Judgement, VerdictKind } from "../../verdict/types.ts";
 import type { Finding, InstanceCounts } from "../types.ts";
+import { severity, worstOf } from "./worst.ts";
 
-/** What is kept of one judged record. Live ones, the many, keep no verdict. */
-interface InstanceState {
-  readonly registry: string;
-  readonly service: string;
+/** What is known of a record from its latest judgement. */
+export interface KnownVerdict {
   readonly policy: string;
   readonly kind: VerdictKind;
-  readonly memory: InstanceMemory;
-  readonly finding: Finding | undefined;
+  /** Undefined for Live. */
+  readonly reason: string | undefined;
 }
 
-/** Worst first: what needs a person, then what is about to leave, then what is merely open. */
-const severity: Readonly<Record<VerdictKind, number>> = {
-  Resurrected: 0,
-  Contested: 1,
-  Zombie: 2,
-  Suspect: 3,
-  Unknown: 4,
-  Draining: 5,
-  Foreign: 6,
-  Live: 7,
-};
+/** What is kept of one judged record. Live ones, the many, keep no verdict. */
+interface InstanceState extends KnownVerdict {
+  readonly registry: string;
+  readonly service: string;
+  readonly memory: InstanceMemory;
+  readonly finding: Finding | undefined;
+  /** While a view is not fresh: what was found before. */
+  readonly earlier: Finding | undefined;
+}
 
 const verdictKinds = Object.keys(severity) as VerdictKind[];
 
@@ -38,10 +36,23 @@ const NO_COUNTS: InstanceCounts = {
   Unknown: 0,
 };
 
+const stale: ReadonlySet<string> = new Set<Reason>(["ClusterViewNotFresh", "RegistryViewNotFresh"]);
+
+/** The verdict speaks of our views and not of the record. A condition tells it for all of them. */
+export function isBlind({
+  kind,
+  reason,
+}: {
+  readonly kind: VerdictKind;
+  readonly reason: string | undefined;
+}): boolean {
+  return kind === "Unknown" && reason !== undefined && stale.has(reason);
+}
+
 /** The latest judgement of every record that a policy is in charge of, with counts that are always up to date. */
 export class InstanceStates {
   readonly #states = new Map<string, InstanceState>();
-  /** By policy, then by registry. */
+  /** By policy, then by registry; only those that have instances. */
   readonly #counts = new Map<string, Map<string, Record<VerdictKind, number>>>();
   /** By policy, so that a report never walks the live ones. */
   readonly #findings = new Map<string, Map<string, Finding>>();
@@ -49,15 +60,23 @@ export class InstanceStates {
   /** Live records by registry and service, for the floor that must remain. */
   readonly #liveByService = new Map<string, number>();
 
+  /** Undefined for a record that was never judged. */
+  get(key: string): KnownVerdict | undefined {
+    return this.#states.get(key);
+  }
+
   memory(key: string): InstanceMemory | undefined {
     return this.#states.get(key)?.memory;
   }
 
-  kind(key: string): VerdictKind | undefined {
-    return this.#states.get(key)?.kind;
+  /** Replaces the memory alone. @returns false for a record that was never judged */
+  remember(key: string, memory: InstanceMemory): boolean {
+    const state = this.#states.get(key);
+    if (state !== undefined) this.#states.set(key, { ...state, memory });
+    return state !== undefined;
   }
 
-  /** @returns true when the verdict's kind, reason or action differs from what was kept */
+  /** @returns true when the policy in charge, or the verdict's kind, reason or action, differs from what was kept */
   set(
     key: string,
     policy: string,
@@ -67,21 +86,23 @@ export class InstanceStates {
     now: Date,
   ): boolean {
     const before = this.#states.get(key);
+    const isSamePolicy = before?.policy === policy;
     const { record, verdict } = judgement;
-    const action = describeAction(decision);
-    const old = before?.policy === policy ? before.finding : undefined;
-    const same =
-      before?.policy === policy &&
-      before.kind === verdict.kind &&
-      (verdict.kind === "Live" || (old?.action === action && old.judgement.verdict.reason === verdict.reason));
+    const { registry, service } = record;
+    const { kind } = verdict;
+    if (kind === "Live" && before?.kind === "Live" && isSamePolicy && before.service === service) {
+      this.#states.set(key, { ...before, memory });
+      return false;
+    }
+    const old = isSamePolicy ? before : undefined;
+    const finding = kind === "Live" ? undefined : findingOf(judgement, decision, old, now);
+    const earlier = isBlind(verdict) ? knownFinding(old) : undefined;
+    const reason = kind === "Live" ? undefined : verdict.reason;
     if (before !== undefined) this.#forget(key, before);
-    const keepsDate = old?.judgement.verdict.kind === verdict.kind;
-    const finding =
-      verdict.kind === "Live" ? undefined : { judgement, action, firstSeen: keepsDate ? old.firstSeen : now };
-    const state = { registry: record.registry, service: record.service, policy, kind: verdict.kind, memory, finding };
+    const state = { registry, service, policy, kind, reason, memory, finding, earlier };
     this.#states.set(key, state);
     this.#count(key, state);
-    return !same;
+    return old?.kind !== kind || old.reason !== reason || old.finding?.action !== finding?.action;
   }
 
   /** @returns the policy that was in charge, when the key was known */
@@ -125,15 +146,9 @@ export class InstanceStates {
     return this.#liveByService.get(`${registry}\n${service}`) ?? 0;
   }
 
+  /** Worst first, at most `limit`. */
   findings(policy: string, limit: number): Finding[] {
-    const all = [...(this.#findings.get(policy)?.values() ?? [])];
-    all.sort(
-      (a, b) =>
-        severity[a.judgement.verdict.kind] - severity[b.judgement.verdict.kind] ||
-        a.firstSeen.getTime() - b.firstSeen.getTime() ||
-        (a.judgement.record.id < b.judgement.record.id ? -1 : 1),
-    );
-    return all.slice(0, limit);
+    return worstOf(this.#findings.get(policy)?.values() ?? [], limit);
   }
 
   /** The findings of a policy whose eviction something held back, in no order. */
@@ -153,22 +168,43 @@ export class InstanceStates {
 
   #forget(key: string, state: InstanceState): void {
     this.#add(state, -1);
-    this.#findings.get(state.policy)?.delete(key);
+    const findings = this.#findings.get(state.policy);
+    if (findings?.delete(key) === true && findings.size === 0) this.#findings.delete(state.policy);
   }
 
-  #add(state: InstanceState, by: 1 | -1): void {
-    let registries = this.#counts.get(state.policy);
-    if (registries === undefined) this.#counts.set(state.policy, (registries = new Map()));
-    let counts = registries.get(state.registry);
-    if (counts === undefined) registries.set(state.registry, (counts = { ...NO_COUNTS }));
-    counts[state.kind] += by;
-    if (state.kind === "Live") bump(this.#liveByService, `${state.registry}\n${state.service}`, by);
-    const evidence = state.finding?.judgement.verdict.evidence;
-    const suspicious = state.kind === "Suspect" || state.kind === "Zombie";
-    if (suspicious && (evidence === undefined || !isExplained(evidence.class))) {
-      bump(this.#unexplained, state.registry, by);
+  #add({ policy, registry, service, kind, finding }: InstanceState, by: 1 | -1): void {
+    let registries = this.#counts.get(policy);
+    if (registries === undefined)
+      this.#counts.set(policy, (registries = new Map<string, Record<VerdictKind, number>>()));
+    let counts = registries.get(registry);
+    if (counts === undefined) registries.set(registry, (counts = { ...NO_COUNTS }));
+    counts[kind] += by;
+    if (by < 0 && verdictKinds.every((each) => counts[each] === 0)) {
+      registries.delete(registry);
+      if (registries.size === 0) this.#counts.delete(policy);
     }
+    if (kind === "Live") bump(this.#liveByService, `${registry}\n${service}`, by);
+    const evidence = finding?.judgement.verdict.evidence;
+    // Contested too: where many registrants live whose pods are not seen, it is our view that is wrong.
+    const looksDead = kind === "Suspect" || kind === "Zombie" || kind === "Contested";
+    if (looksDead && (evidence === undefined || !isExplained(evidence.class))) bump(this.#unexplained, registry, by);
   }
+}
+
+/** A verdict keeps the date at which it was reached first, also over a time in which a view was not fresh. */
+function findingOf(
+  judgement: Judgement,
+  decision: Decision | undefined,
+  old: InstanceState | undefined,
+  now: Date,
+): Finding {
+  const { kind } = judgement.verdict;
+  const same = [old?.finding, old?.earlier].find((finding) => finding?.judgement.verdict.kind === kind);
+  return { judgement, action: describeAction(decision), firstSeen: same?.firstSeen ?? now };
+}
+
+function knownFinding(old: InstanceState | undefined): Finding | undefined {
+  return old !== undefined && isBlind(old) ? old.earlier : old?.finding;
 }
 
 function describeAction(decision: Decision | undefined): string {

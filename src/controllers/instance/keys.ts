@@ -1,11 +1,11 @@
-/** A record across all registries: the key of the instance controller's queue. */
+/** A record across all registries: the key of the instance controller's queue, and of its log lines. */
 export interface InstanceKey {
   readonly registry: string;
   readonly id: string;
 }
 
-/** Object names hold no line break, so the first one ends the registry's name. */
-const SEPARATOR = "\n";
+/** Names of objects hold no colon, so the first one ends the registry's name. */
+const SEPARATOR = ":";
 
 export function keyOf(registry: string, id: string): string {
   return registry + SEPARATOR + id;

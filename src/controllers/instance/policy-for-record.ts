@@ -1,4 +1,4 @@
-import type { ClusterReader, PodRecord } from "../../cluster/types.ts";
+import type { AddressView, ClusterReader, PodRecord } from "../../cluster/types.ts";
 import type { InstanceRecord } from "../../registry/port.ts";
 import type { CompiledPolicy, PolicySet } from "../types.ts";
 
@@ -6,61 +6,76 @@ import type { CompiledPolicy, PolicySet } from "../types.ts";
 const MAX_REMEMBERED_SERVICES = 50_000;
 
 /**
- * Finds the policy in charge of a record: that of the pods at its addresses, dead or alive. Where nobody remembers a
- * pod there, the policy that was in charge of the service's other instances, or one that names the service, or one
- * that selects everything.
+ * Finds the policy in charge of a record: that of the pod which may have made it, alive or dead. That pod decides also
+ * where it has none (it is opted out, or nobody's): nobody is in charge then. Where nobody remembers such a pod, it is
+ * the policy that was in charge of the service's other instances, or one that names the service, or one that selects
+ * everything, or at last that of the pod which has the address now.
  */
 export class PolicyForRecord {
   readonly #policies: PolicySet;
   readonly #cluster: ClusterReader;
+  readonly #limit: number;
+  /** Registry and service -> name of the policy; oldest first. */
   readonly #byService = new Map<string, string>();
 
-  constructor(policies: PolicySet, cluster: ClusterReader) {
+  constructor(policies: PolicySet, cluster: ClusterReader, limit = MAX_REMEMBERED_SERVICES) {
     this.#policies = policies;
     this.#cluster = cluster;
+    this.#limit = limit;
   }
 
-  find(record: InstanceRecord): CompiledPolicy | undefined {
-    const service = `${record.registry}\n${record.service}`;
-    let anyPod = false;
-    for (const pod of this.#podsOf(record)) {
-      anyPod = true;
-      const policy = this.#policies.forPod(pod);
-      if (policy?.registries.has(record.registry) !== true) continue;
-      this.#remember(service, policy.name);
-      return policy;
+  /** @param exactGuard Capabilities.exactGuard: without it a younger pod may have written the very same again */
+  find(record: InstanceRecord, exactGuard: boolean): CompiledPolicy | undefined {
+    let youngerPod: PodRecord | undefined;
+    for (const view of this.#viewsOf(record)) {
+      for (const { pod, createdAfter } of [...view.live, ...view.tombstones]) {
+        const isYounger = exactGuard && record.seenAt < createdAfter;
+        if (!isYounger) return this.#ofRegistrant(pod, record);
+        youngerPod ??= pod;
+      }
     }
-    return anyPod ? undefined : this.#withoutPods(record, service);
+    return this.#ofService(record) ?? (youngerPod && this.#inRegistry(this.#policies.forPod(youngerPod), record));
   }
 
-  #withoutPods(record: InstanceRecord, service: string): CompiledPolicy | undefined {
-    const remembered = this.#policies.get(this.#byService.get(service) ?? "");
+  #ofRegistrant(pod: PodRecord, record: InstanceRecord): CompiledPolicy | undefined {
+    const policy = this.#inRegistry(this.#policies.forPod(pod), record);
+    if (policy !== undefined) this.#remember(serviceOf(record), policy.name);
+    return policy;
+  }
+
+  #ofService(record: InstanceRecord): CompiledPolicy | undefined {
+    const remembered = this.#policies.get(this.#byService.get(serviceOf(record)) ?? "");
     if (remembered?.registries.has(record.registry) === true) return remembered;
     for (const policy of this.#policies.values()) {
       if (!policy.registries.has(record.registry)) continue;
-      const named = policy.naming?.from === "Fixed" && policy.naming.value === record.service;
-      if (policy.matchesEverything || named) return policy;
+      const isNamed = policy.naming?.from === "Fixed" && policy.naming.value === record.service;
+      if (policy.matchesEverything || isNamed) return policy;
     }
     return undefined;
+  }
+
+  #inRegistry(policy: CompiledPolicy | undefined, { registry }: InstanceRecord): CompiledPolicy | undefined {
+    return policy?.registries.has(registry) === true ? policy : undefined;
   }
 
   #remember(service: string, policy: string): void {
     if (this.#byService.get(service) === policy) return;
     this.#byService.delete(service);
     this.#byService.set(service, policy);
-    if (this.#byService.size <= MAX_REMEMBERED_SERVICES) return;
-    const oldest = this.#byService.keys().next();
-    if (oldest.done !== true) this.#byService.delete(oldest.value);
-  }
-
-  *#podsOf(record: InstanceRecord): Generator<PodRecord> {
-    for (const endpoint of record.endpoints) {
-      const view = endpoint.isIp
-        ? this.#cluster.lookup(endpoint.host, endpoint.port)
-        : this.#cluster.lookupHost(endpoint.host);
-      if (view === undefined) continue;
-      for (const { pod } of view.live) yield pod;
-      for (const { pod } of view.tombstones) yield pod;
+    for (const oldest of this.#byService.keys()) {
+      if (this.#byService.size <= this.#limit) return;
+      this.#byService.delete(oldest);
     }
   }
+
+  *#viewsOf(record: InstanceRecord): Generator<AddressView> {
+    for (const { host, port, isIp } of record.endpoints) {
+      const view = isIp ? this.#cluster.lookup(host, port) : this.#cluster.lookupHost(host);
+      if (view !== undefined) yield view;
+    }
+  }
+}
+
+function serviceOf({ registry, service }: InstanceRecord): string {
+  return `${registry}\n${service}`;
 }

@@ -2,12 +2,21 @@ import type { Clock } from "../../clock/clock.ts";
 import type { ClusterReader } from "../../cluster/types.ts";
 import type { ViewProblem } from "../../kube/types.ts";
 import type { BlockReason } from "../../plan/types.ts";
-import type { EvictionEntry, Finding, InstanceCounts, InstanceSummary, PolicySet, RegistrySet } from "../types.ts";
+import { registryProblemOf } from "../../verdict/gather.ts";
+import type {
+  EvictionEntry,
+  Finding,
+  InstanceCounts,
+  InstanceSummary,
+  ManagedRegistry,
+  PolicySet,
+  RegistrySet,
+} from "../types.ts";
 import type { EvictionLog } from "./eviction-log.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Planner } from "./planner.ts";
 
-/** What a person is told of a reason that held evictions back; the others are the policy's own wish. */
+/** What a person is told of a reason that held evictions back, most important first; the others are the policy's wish. */
 const blockedBecause: Partial<Record<BlockReason, string>> = {
   Budget: "the policy's budget is used up for the moment (spec.registration.zombies.budget.evictionsPerSecond)",
   UnexplainedBudget:
@@ -16,49 +25,43 @@ const blockedBecause: Partial<Record<BlockReason, string>> = {
   RemovalNotPossible: "entries can not be removed by this registry's means; see the report",
 };
 
+export interface SummaryParts {
+  readonly cluster: Pick<ClusterReader, "freshness">;
+  readonly policies: PolicySet;
+  readonly registries: RegistrySet;
+  readonly states: InstanceStates;
+  readonly evictions: EvictionLog;
+  readonly planner: Pick<Planner, "selfPreservation">;
+  readonly clock: Clock;
+  /** A view of a registry older than this decides nothing, milliseconds. */
+  readonly freshForMs: number;
+}
+
 /** What the instance controller knows per policy, for status and report. */
 export class PolicySummary implements InstanceSummary {
-  readonly #cluster: ClusterReader;
-  readonly #policies: PolicySet;
-  readonly #registries: RegistrySet;
-  readonly #states: InstanceStates;
-  readonly #evictions: EvictionLog;
-  readonly #planner: Planner;
-  readonly #clock: Clock;
+  readonly #parts: SummaryParts;
   readonly #listeners = new Set<(policy: string) => void>();
 
-  constructor(parts: {
-    cluster: ClusterReader;
-    policies: PolicySet;
-    registries: RegistrySet;
-    states: InstanceStates;
-    evictions: EvictionLog;
-    planner: Planner;
-    clock: Clock;
-  }) {
-    this.#cluster = parts.cluster;
-    this.#policies = parts.policies;
-    this.#registries = parts.registries;
-    this.#states = parts.states;
-    this.#evictions = parts.evictions;
-    this.#planner = parts.planner;
-    this.#clock = parts.clock;
+  constructor(parts: SummaryParts) {
+    this.#parts = parts;
   }
 
   counts(policy: string): InstanceCounts {
-    return this.#states.counts(policy);
+    return this.#parts.states.counts(policy);
   }
 
   findings(policy: string, limit: number): readonly Finding[] {
-    return this.#states.findings(policy, limit);
+    return this.#parts.states.findings(policy, limit);
   }
 
   evictions(policy: string): readonly EvictionEntry[] {
-    return this.#evictions.entries(policy);
+    const { policies, evictions } = this.#parts;
+    const inForce = policies.get(policy);
+    return inForce === undefined ? [] : evictions.entries(inForce);
   }
 
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined } {
-    return this.#evictions.evicted(policy);
+    return this.#parts.evictions.evicted(policy);
   }
 
   blocked(policy: string): ViewProblem | undefined {
@@ -75,50 +78,59 @@ export class PolicySummary implements InstanceSummary {
     for (const listener of this.#listeners) listener(policy);
   }
 
-  /** To be called after each sweep: what holds evictions back may have changed for every policy. */
+  /** To be called after each sweep: counts, and what holds evictions back, may have changed for every policy. */
   swept(): void {
-    for (const { name } of this.#policies.values()) this.changed(name);
+    for (const { name } of this.#parts.policies.values()) this.changed(name);
   }
 
   #viewProblem(policy: string): ViewProblem | undefined {
-    const cluster = this.#cluster.freshness(this.#clock.monotonic());
-    if (!cluster.fresh) {
-      const { reason, message } = cluster.problem ?? { reason: "NotSynced", message: "not listed yet" };
+    const { cluster, clock, freshForMs } = this.#parts;
+    const now = clock.monotonic();
+    const { fresh, problem = notListed } = cluster.freshness(now);
+    if (!fresh) {
       return {
         reason: "ClusterViewNotFresh",
-        message: `the view of the cluster can not be relied on: ${reason}: ${message}`,
+        message: `the view of the cluster can not be relied on: ${problem.reason}: ${problem.message}`,
       };
     }
-    for (const name of this.#policies.get(policy)?.registries.keys() ?? []) {
-      const freshness = this.#registries.get(name)?.view.freshness();
-      if (freshness === undefined || (freshness.synced && freshness.problem === undefined)) continue;
-      const { reason, message } = freshness.problem ?? { reason: "NotSynced", message: "not read yet" };
+    for (const { name, view } of this.#registriesOf(policy)) {
+      const found = registryProblemOf(view.freshness(), now, freshForMs);
+      if (found === undefined) continue;
       return {
         reason: "RegistryViewNotFresh",
-        message: `the view of registry ${name} can not be relied on: ${reason}: ${message}`,
+        message: `the view of registry ${name} can not be relied on: ${found.reason}: ${found.message}`,
       };
     }
     return undefined;
   }
 
   #selfPreservation(policy: string): ViewProblem | undefined {
-    for (const name of this.#policies.get(policy)?.registries.keys() ?? []) {
-      const registry = this.#registries.get(name);
-      const state = registry && this.#planner.selfPreservation(registry);
-      if (state?.active === true) {
-        return { reason: "SelfPreservation", message: `registry ${name}: ${state.reason}: ${state.message}` };
-      }
+    for (const registry of this.#registriesOf(policy)) {
+      const state = this.#parts.planner.selfPreservation(registry);
+      if (!state.active) continue;
+      return { reason: "SelfPreservation", message: `registry ${registry.name}: ${state.reason}: ${state.message}` };
     }
     return undefined;
   }
 
   #heldBack(policy: string): ViewProblem | undefined {
     const counts = new Map<string, number>();
-    for (const reason of this.#states.blocked(policy)) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    for (const reason of this.#parts.states.blocked(policy)) counts.set(reason, (counts.get(reason) ?? 0) + 1);
     for (const [reason, because] of Object.entries(blockedBecause)) {
       const count = counts.get(reason);
-      if (count !== undefined) return { reason, message: `${count} evictions wait: ${because}` };
+      if (count === undefined) continue;
+      return { reason, message: `${count === 1 ? "1 eviction waits" : `${count} evictions wait`}: ${because}` };
     }
     return undefined;
   }
+
+  *#registriesOf(policy: string): Generator<ManagedRegistry> {
+    const { policies, registries } = this.#parts;
+    for (const name of policies.get(policy)?.registries.keys() ?? []) {
+      const registry = registries.get(name);
+      if (registry !== undefined) yield registry;
+    }
+  }
 }
+
+const notListed: ViewProblem = { reason: "NotSynced", message: "it is not listed yet" };

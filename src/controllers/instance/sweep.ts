@@ -1,45 +1,73 @@
 import type { Clock } from "../../clock/clock.ts";
-import type { InstanceStates } from "./instance-states.ts";
-import type { Judge, Judged } from "./judge.ts";
+import type { InstanceRecord } from "../../registry/port.ts";
+import type { ManagedRegistry, RegistrySet } from "../types.ts";
+import { type InstanceStates, isBlind, type KnownVerdict } from "./instance-states.ts";
+import { evidenceToActOn, type Judge, type Judged } from "./judge.ts";
 import { keyOf, parseKey } from "./keys.ts";
-import type { RegistrySet } from "../types.ts";
 
 /** Records judged before everything else gets a turn: a few milliseconds. */
 const SLICE = 250;
 
+export interface SweepParts {
+  readonly judge: Pick<Judge, "judge">;
+  readonly states: Pick<InstanceStates, "get" | "keys">;
+  readonly registries: RegistrySet;
+  readonly clock: Clock;
+  /** Receives each key whose record needs more than a look: an action, a reading, a line in the log, its end. */
+  readonly hand: (key: string) => void;
+  /** Receives every other judgement: as it was, or true of so many that nobody needs to hear of each. */
+  readonly keep: (key: string, judged: Judged) => void;
+}
+
 /**
  * One level-triggered pass over every record: judges each, keeps what is uneventful, and hands on what is not. It is
  * what finds a zombie whose event was lost, and the only thing that judges after a start.
- *
- * @param hand receives each key whose record needs more than a look: an action, a reading, or a new entry in a report
  * @throws the signal's reason when it aborts
  */
-export async function sweep(
-  parts: { judge: Judge; states: InstanceStates; registries: RegistrySet; clock: Clock },
-  hand: (key: string) => void,
-  keep: (key: string, judged: Judged) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const { judge, states, registries, clock } = parts;
+export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<void> {
+  const { states, registries, clock, hand } = parts;
   let left = SLICE;
   const breathe = async (): Promise<void> => {
-    left -= 1;
-    if (left > 0) return;
     left = SLICE;
     await clock.sleep(0, signal);
   };
   for (const registry of registries.values()) {
     for (const record of registry.view.values()) {
-      const key = keyOf(record.registry, record.id);
-      const judged = judge.judge(registry, record);
-      if (judged?.judgement.verdict.kind === "Live") keep(key, judged);
-      else if (judged !== undefined || states.kind(key) !== undefined) hand(key);
-      await breathe();
+      look(registry, record, parts);
+      if (--left <= 0) await breathe();
     }
   }
   for (const key of states.keys()) {
     const { registry, id } = parseKey(key);
     if (registries.get(registry)?.view.get(id) === undefined) hand(key);
-    await breathe();
+    if (--left <= 0) await breathe();
   }
+}
+
+function look(registry: ManagedRegistry, record: InstanceRecord, { judge, states, hand, keep }: SweepParts): void {
+  const key = keyOf(registry.name, record.id);
+  const before = states.get(key);
+  let judged: Judged | undefined;
+  try {
+    judged = judge.judge(registry, record);
+  } catch {
+    // The reconciler will fail as well, and say so; the others are judged all the same.
+    hand(key);
+    return;
+  }
+  if (judged === undefined) {
+    if (before !== undefined) hand(key);
+  } else if (isUneventful(judged, before)) keep(key, judged);
+  else hand(key);
+}
+
+function isUneventful(judged: Judged, before: KnownVerdict | undefined): boolean {
+  const { verdict } = judged.judgement;
+  const { kind, reason, reviewAfterMs, needsLifeReading, needsCompleteList } = verdict;
+  if (reviewAfterMs !== undefined || needsLifeReading || needsCompleteList) return false;
+  if (evidenceToActOn(judged) !== undefined) return false;
+  if (isBlind(verdict)) return true;
+  if (before === undefined) return kind === "Live";
+  if (kind === "Live") return before.kind === "Live" || isBlind(before);
+  return before.kind === kind && before.reason === reason && before.policy === judged.policy.name;
 }

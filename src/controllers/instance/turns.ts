@@ -1,4 +1,5 @@
 import type { Clock, Random, Timer } from "../../clock/clock.ts";
+import type { Trigger } from "../../kube/controller.ts";
 import type { InstanceRecord } from "../../registry/port.ts";
 
 /** Unexplained zombies of one such window take their turns in one random order. */
@@ -6,8 +7,21 @@ const WINDOW_MS = 1_000;
 /** A turn that was not used by then is taken again. */
 const TURN_LASTS_MS = 60_000;
 
-/** Puts records in a random order, spread over services (plan/spread.ts). */
-export type Spread = (records: readonly InstanceRecord[], random: Random) => readonly InstanceRecord[];
+/** What waits for its turn. */
+interface Waiting {
+  readonly key: string;
+  readonly record: InstanceRecord;
+  readonly trigger: Trigger;
+}
+
+export interface TurnsParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Puts them in a random order, spread over groups (plan/spread.ts). */
+  readonly spread: <T>(items: readonly T[], groupOf: (item: T) => string, random: Random) => readonly T[];
+  /** Called for each when its turn has come, in order. */
+  readonly enqueue: (key: string, trigger: Trigger) => void;
+}
 
 /**
  * The order in which unexplained zombies may go. They tend to fall due together, sorted by address or service, and a
@@ -15,30 +29,23 @@ export type Spread = (records: readonly InstanceRecord[], random: Random) => rea
  * collected and queued again in a random order that is spread over services.
  */
 export class Turns {
-  readonly #clock: Clock;
-  readonly #random: Random;
-  readonly #spread: Spread;
-  readonly #enqueue: (record: InstanceRecord) => void;
-  readonly #waiting = new Map<string, InstanceRecord>();
+  readonly #parts: TurnsParts;
+  readonly #waiting = new Map<string, Waiting>();
   readonly #granted = new Map<string, { readonly version: string; readonly at: number }>();
   #timer: Timer | undefined;
 
-  constructor(parts: { clock: Clock; random: Random; spread: Spread; enqueue: (record: InstanceRecord) => void }) {
-    this.#clock = parts.clock;
-    this.#random = parts.random;
-    this.#spread = parts.spread;
-    this.#enqueue = parts.enqueue;
+  constructor(parts: TurnsParts) {
+    this.#parts = parts;
   }
 
   /** True once, when the record's turn has come; false puts it in line. */
-  mayGo(key: string, record: InstanceRecord): boolean {
+  mayGo(key: string, record: InstanceRecord, trigger: Trigger): boolean {
+    const { clock } = this.#parts;
     const turn = this.#granted.get(key);
     this.#granted.delete(key);
-    if (turn?.version === record.version && this.#clock.monotonic() - turn.at < TURN_LASTS_MS) return true;
-    this.#waiting.set(key, record);
-    this.#timer ??= this.#clock.setTimer(() => {
-      this.#deal();
-    }, WINDOW_MS);
+    if (turn?.version === record.version && clock.monotonic() - turn.at < TURN_LASTS_MS) return true;
+    this.#waiting.set(key, { key, record, trigger });
+    this.#timer ??= clock.setTimer(() => this.#deal(), WINDOW_MS);
     return false;
   }
 
@@ -50,16 +57,19 @@ export class Turns {
   }
 
   #deal(): void {
+    const { clock, random, spread, enqueue } = this.#parts;
     this.#timer = undefined;
-    const at = this.#clock.monotonic();
+    const at = clock.monotonic();
     for (const [key, turn] of this.#granted) if (at - turn.at >= TURN_LASTS_MS) this.#granted.delete(key);
-    const keys = new Map([...this.#waiting].map(([key, record]) => [record, key]));
+    const dealt = spread([...this.#waiting.values()], serviceOf, random);
     this.#waiting.clear();
-    for (const record of this.#spread([...keys.keys()], this.#random)) {
-      const key = keys.get(record);
-      if (key === undefined) continue;
+    for (const { key, record, trigger } of dealt) {
       this.#granted.set(key, { version: record.version, at });
-      this.#enqueue(record);
+      enqueue(key, trigger);
     }
   }
+}
+
+function serviceOf({ record }: Waiting): string {
+  return `${record.registry}\n${record.service}`;
 }

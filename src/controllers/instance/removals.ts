@@ -1,0 +1,234 @@
+import type { Clock } from "../../clock/clock.ts";
+import type { EvictionRequest, EvictionResult, Evictor } from "../../eviction/evictor.ts";
+import type { ReconcileContext, Result } from "../../kube/controller.ts";
+import { isExplained } from "../../plan/types.ts";
+import type { Fence, InstanceRecord, LifeReading } from "../../registry/port.ts";
+import type { Logger } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Evidence, Judgement } from "../../verdict/types.ts";
+import type { CompiledPolicy, EvictionEntry, ManagedRegistry, PolicySet, RegistrySet } from "../types.ts";
+import type { Comebacks } from "./comebacks.ts";
+import type { InstanceEvents } from "./events.ts";
+import type { EvictionLog } from "./eviction-log.ts";
+import type { Judge, Judged } from "./judge.ts";
+import type { Planner } from "./planner.ts";
+
+/** After a refused attempt that may succeed soon: a newborn's address, a registry's answer. */
+const TRY_AGAIN_MS = 1_000;
+
+export interface RemovalsParts {
+  readonly judge: Judge;
+  readonly planner: Pick<Planner, "selfPreservation">;
+  readonly evictor: Evictor;
+  readonly comebacks: Comebacks;
+  readonly evictions: EvictionLog;
+  readonly policies: PolicySet;
+  readonly registries: RegistrySet;
+  /** True while this replica may write. */
+  readonly isLeader: () => boolean;
+  readonly clusterUid: () => string;
+  readonly events: InstanceEvents;
+  readonly metrics: Pick<Metrics, "evictions">;
+  readonly clock: Clock;
+  /** Called when what a status or report shows has changed. */
+  readonly changed: (policy: string) => void;
+}
+
+/** One decision on its way through the evictor. */
+interface Attempt {
+  readonly key: string;
+  readonly policy: CompiledPolicy;
+  readonly registry: ManagedRegistry;
+  readonly request: EvictionRequest;
+  /** Local monotonic milliseconds at which the death was seen. */
+  readonly seenAt: number;
+  readonly traceId: string;
+  readonly log: Logger;
+}
+
+type Written = Extract<EvictionResult, { readonly writtenAt: number }>;
+
+/** Has evictions done, counts how each went, and notes what was removed: also where the registry's answer got lost. */
+export class Removals {
+  readonly #parts: RemovalsParts;
+  /** Writes without an answer, until it is known what became of them. By key of the record. */
+  readonly #unsettled = new Map<string, Attempt>();
+
+  constructor(parts: RemovalsParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws what speaks for trying again with growing waits: see Evictor.evict, and lost answers */
+  async evict(
+    key: string,
+    registry: ManagedRegistry,
+    { policy, judgement }: Judged,
+    evidence: Evidence,
+    act: "Evict" | "Quarantine",
+    context: ReconcileContext,
+  ): Promise<Result> {
+    const { id } = judgement.record;
+    const attempt: Attempt = {
+      key,
+      policy,
+      registry,
+      request: {
+        judgement,
+        evidence,
+        act,
+        adapter: registry.adapter,
+        fence: this.#fence(policy, registry, judgement, evidence, context.traceId),
+        listed: () => registry.view.get(id),
+        rejudge: (reading) => this.#rejudge(registry, id, reading),
+        log: context.log,
+      },
+      seenAt: deathSeenAt(evidence, context.seenAt),
+      traceId: context.traceId,
+      log: context.log,
+    };
+    const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
+    return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+  }
+
+  /** Whether it is open what became of a write to this record, and the registry's content can tell by now. */
+  isUnsettled(key: string, listed: InstanceRecord | undefined): boolean {
+    const attempt = this.#unsettled.get(key);
+    return attempt !== undefined && attempt.request.judgement.record.version !== listed?.version;
+  }
+
+  /**
+   * Finds out what became of the write to this record, and notes it if it was done.
+   * @throws what speaks for asking again later
+   */
+  async settle(key: string, signal: AbortSignal): Promise<void> {
+    const attempt = this.#unsettled.get(key);
+    if (attempt === undefined) return;
+    const { registry, request } = attempt;
+    // What another adapter lists, or does not list yet, says nothing about this one's versions.
+    const canTell = this.#parts.registries.get(registry.name)?.adapter === request.adapter;
+    if (canTell) {
+      const result = await this.#counted(attempt, () => this.#parts.evictor.settle(request, signal));
+      this.#finish(attempt, result);
+      if (result.outcome !== "Fenced") return;
+    }
+    this.#unsettled.delete(key);
+    attempt.log.warn(
+      { step: "settle" },
+      "it stays open what became of the write without an answer; the registry's own undo record tells, if it keeps one",
+    );
+  }
+
+  async #counted(attempt: Attempt, work: () => Promise<EvictionResult>): Promise<EvictionResult> {
+    const { policy, registry, request } = attempt;
+    const labels = { policy: policy.name, registry: registry.name, class: request.evidence.class };
+    const { total } = this.#parts.metrics.evictions;
+    try {
+      const result = await work();
+      total.inc({ ...labels, result: result.outcome });
+      return result;
+    } catch (error) {
+      total.inc({ ...labels, result: "Failed" });
+      throw error;
+    }
+  }
+
+  /** @returns whether it was written */
+  #finish(attempt: Attempt, result: EvictionResult): boolean {
+    const { key, registry, request, log, seenAt } = attempt;
+    const { outcome, message } = result;
+    const { comebacks, clock } = this.#parts;
+    const { version } = request.judgement.record;
+    log.info({ step: "done", outcome, tookMs: Math.round(clock.monotonic() - seenAt), ...undoOf(result) }, message);
+    switch (outcome) {
+      case "Unsettled":
+        this.#unsettled.set(key, attempt);
+        comebacks.removed(key, registry.uid, version);
+        throw result.error;
+      case "Evicted":
+      case "Quarantined":
+      case "Resurrected":
+      case "NotVerified":
+        this.#unsettled.delete(key);
+        if (request.act === "Evict") comebacks.removed(key, registry.uid, version);
+        this.#record(attempt, result);
+        return true;
+      case "Changed":
+      case "Gone":
+        // What was open is known now: nobody of ours has removed it.
+        if (this.#unsettled.delete(key)) comebacks.forget(key);
+        return false;
+      case "Fenced":
+      case "NotConfirmed":
+        return false;
+    }
+  }
+
+  #record(attempt: Attempt, { outcome, restore, writtenAt }: Written): void {
+    const { policy, registry, request, seenAt, traceId } = attempt;
+    const { evidence, judgement } = request;
+    const { record, verdict } = judgement;
+    const { metrics, clock, evictions, events, changed } = this.#parts;
+    const labels = { registry: registry.name, class: evidence.class };
+    metrics.evictions.latency.observe(labels, Math.max(0, writtenAt - seenAt) / 1000);
+    const entry: EvictionEntry = {
+      time: clock.wall(),
+      registry: registry.name,
+      service: record.service,
+      instance: record.instance,
+      id: record.id,
+      address: addressOf(record),
+      evidence: evidence.class,
+      reason: verdict.reason,
+      pod: { namespace: evidence.podNamespace, name: evidence.podName, uid: evidence.podUid },
+      traceId,
+      result: outcome,
+      restore,
+    };
+    evictions.add(policy, entry);
+    events.evicted(policy, entry, verdict.message);
+    changed(policy.name);
+  }
+
+  /** Everything that must still hold at the moment of the write. */
+  #fence(
+    policy: CompiledPolicy,
+    registry: ManagedRegistry,
+    { verdict }: Judgement,
+    evidence: Evidence,
+    traceId: string,
+  ): Fence {
+    const { policies, registries, planner, isLeader, clusterUid } = this.#parts;
+    const mayAct = isExplained(evidence.class) ? () => true : (): boolean => !planner.selfPreservation(registry).active;
+    return {
+      isValid: () =>
+        isLeader() &&
+        policies.get(policy.name)?.generation === policy.generation &&
+        policies.isInForce(policy.name, policy.uid) &&
+        registries.isInForce(registry.name, registry.uid) &&
+        mayAct(),
+      clusterUid: clusterUid(),
+      reason: `${verdict.reason}: ${verdict.message}`,
+      traceId,
+    };
+  }
+
+  #rejudge(registry: ManagedRegistry, id: string, reading: LifeReading | undefined): Judgement | undefined {
+    const record = registry.view.get(id);
+    return record && this.#parts.judge.judge(registry, record, reading)?.judgement;
+  }
+}
+
+/** A deletion has no death yet whose time was noted: there it counts from the event that brought the decision about. */
+function deathSeenAt({ class: kind, since }: Evidence, eventSeenAt: number | undefined): number {
+  return kind === "Terminating" ? Math.min(eventSeenAt ?? since, since) : since;
+}
+
+function undoOf(result: EvictionResult): { readonly undo?: string } {
+  return "restore" in result && result.restore.undoKey !== undefined ? { undo: result.restore.undoKey } : {};
+}
+
+function addressOf(record: InstanceRecord): string {
+  return record.endpoints
+    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`))
+    .join(",");
+}
