@@ -28,7 +28,6 @@ beforeAll(async () => {
   session = new EtcdSession({ endpoints: etcd.endpoints });
   node = await fixture.node();
   await applyRegistry(fixture.client, "main", { endpoints: etcd.endpoints, layouts: [{ layout: "GoMicro" }] });
-  await applyRegistry(fixture.client, "down", { endpoints: ["http://127.0.0.1:1"], layouts: [{ layout: "GoMicro" }] });
   operator = await startOperator({ cluster: controlPlane });
 });
 
@@ -212,6 +211,17 @@ describe("a policy with a mistake names the field", () => {
 });
 
 describe("the registries of a policy", () => {
+  beforeAll(async () => {
+    await applyRegistry(fixture.client, "down", {
+      endpoints: ["http://127.0.0.1:1"],
+      layouts: [{ layout: "GoMicro" }],
+    });
+  });
+
+  afterAll(async () => {
+    await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/down");
+  });
+
   test("make it not ready when a primary is down", async () => {
     await policy("primary", { registration: { registries: [{ name: "down" }] } });
     const { message } = await untilReason("primary", "Ready", "RegistryNotReady");
@@ -278,6 +288,7 @@ describe("evictions", () => {
     const event = await untilEvent("evicting", "InstanceEvicted");
     expect(event).toMatchObject({ type: "Normal", related: { kind: "Pod", name: first.pod.name, uid: first.pod.uid } });
     expect(event.note).toContain(first.key);
+    expect(await fixture.kubectl("describe", "rpol", "evicting")).toMatch(/Normal +InstanceEvicted .*Removed first/);
     const report = await eventually("the report has it", async () => {
       const found = await findReport(fixture.client, "evicting");
       return found?.status?.evictions?.length === 1 ? found : undefined;
