@@ -169,7 +169,10 @@ test("lists and the watch overlap without inventing or losing anything", async (
   await createMany(bench, 12);
   const { sink } = await bench.start({ pageSize: 2, relistEveryMs: 50, relistMinGapMs: 0 });
   await eventually(() => expect(sink.lists).toBe(1));
-  for (let round = 0; round < 20; round++) {
+  let rounds = 0;
+  // A busy machine lists less often: go on until enough lists fell between the changes.
+  for (; rounds < 20 || sink.lists <= 3; rounds++) {
+    const round = rounds;
     const created = await bench.create(`round-${round}`);
     await bench.touch(`round-${round}`);
     if (round % 2 === 0) await bench.remove(`round-${round}`);
@@ -179,8 +182,7 @@ test("lists and the watch overlap without inventing or losing anything", async (
   await eventually(() => expect(sink.names).toContain("last"));
   const truth = await bench.names();
   expect(sink.names).toEqual(truth);
-  expect(sink.lists).toBeGreaterThan(3);
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < rounds; round++) {
     const told = sink.of(`round-${round}`);
     expect(told.filter((type) => type === "Added")).toHaveLength(1);
     expect(told.filter((type) => type.startsWith("Deleted"))).toHaveLength(round % 2 === 0 ? 1 : 0);
