@@ -153,7 +153,11 @@ export interface RegistryAdapter {
   /** Consistent read of one record; undefined when it is not listed (or no longer an instance). */
   read(id: string, signal: AbortSignal): Promise<InstanceRecord | undefined>;
   readLife(record: InstanceRecord, signal: AbortSignal): Promise<LifeReading>;
-  /** Removes exactly this version of this record. Only src/eviction calls it. */
+  /**
+   * Removes exactly this version of this record. Only src/eviction calls it. Asked again for the same version by the same
+   * decision (`fence.traceId`), it says `Done` when an earlier call did it whose answer got lost, as far as the registry
+   * keeps undo records.
+   */
   deregister(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult>;
   /** Takes it out of rotation without removing it. Present when capabilities.quarantine. */
   quarantine?(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult>;

@@ -387,6 +387,18 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
         expect(await harness.undoRecords()).not.toContainEqual(expect.stringContaining(record.id));
       });
 
+      it("claims what it removed when the same decision asks again, and nobody else's", async () => {
+        const running = run();
+        const record = await registered(running);
+        const decision = fence({ traceId: "trace-again" });
+        const first = await running.adapter.deregister(record, decision, never);
+        expect(first.outcome).toBe("Done");
+        expect(await running.adapter.deregister(record, decision, never)).toEqual(first);
+        expect(await running.adapter.deregister(record, fence({ traceId: "another" }), never)).toEqual({
+          outcome: "Gone",
+        });
+      });
+
       it("sends nothing behind a fence", async () => {
         const running = run();
         const record = await registered(running);

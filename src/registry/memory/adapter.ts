@@ -25,6 +25,13 @@ export interface MemoryAdapterOptions {
   readonly callTimeout: number;
 }
 
+interface Undo {
+  readonly restore: RestorePayload;
+  readonly reason: string;
+  readonly traceId: string;
+  readonly time: string;
+}
+
 /** The port on a registry inside the process. Same promises as the real adapters, and no waiting for a network. */
 export class MemoryAdapter implements RegistryAdapter {
   readonly name: string;
@@ -80,10 +87,15 @@ export class MemoryAdapter implements RegistryAdapter {
     const { registry, clock } = this.#options;
     await this.#reach(signal);
     if (!fence.isValid()) return { outcome: "Fenced" };
+    const { reason, traceId, clusterUid } = fence;
+    const undoKey = `${clusterUid}/${record.id}/${record.version}`;
     const entry = registry.get(record.id);
-    if (entry === undefined) return { outcome: "Gone" };
-    if (this.#versionOf(entry) !== record.version) return { outcome: "Changed" };
-    const undoKey = `${fence.clusterUid}/${record.id}/${String(entry.revision)}`;
+    if (entry === undefined || this.#versionOf(entry) !== record.version) {
+      const undo = registry.undoRecords.get(undoKey);
+      const done = undo === undefined ? undefined : (JSON.parse(undo) as Undo);
+      if (done?.traceId === traceId) return { outcome: "Done", restore: done.restore };
+      return { outcome: entry === undefined ? "Gone" : "Changed" };
+    }
     const restore: RestorePayload = {
       registry: this.name,
       id: record.id,
@@ -93,9 +105,8 @@ export class MemoryAdapter implements RegistryAdapter {
       ttlMs: entry.registration.ttlMs,
       undoKey,
     };
-    const { reason, traceId } = fence;
-    const time = clock.wall().toISOString();
-    registry.removeIf(record.id, entry.revision, undoKey, JSON.stringify({ ...restore, reason, traceId, time }));
+    const undo: Undo = { restore, reason, traceId, time: clock.wall().toISOString() };
+    registry.removeIf(record.id, entry.revision, undoKey, JSON.stringify(undo));
     return { outcome: "Done", restore };
   }
 

@@ -1,0 +1,65 @@
+import type { Clock } from "../../src/clock/clock.ts";
+import { makeEndpoint } from "../../src/registry/endpoint.ts";
+import { MemoryAdapter } from "../../src/registry/memory/adapter.ts";
+import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
+import type { RegistryAdapter } from "../../src/registry/port.ts";
+import { RegistryView } from "../../src/registry/view.ts";
+
+const REFRESH_MS = 1_000;
+
+/** A registry inside the process with an adapter that watches it: what a registry is to the code above the port. */
+export class WatchedRegistry {
+  readonly server: MemoryRegistry;
+  readonly adapter: RegistryAdapter;
+  readonly view: RegistryView;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  /** @param disturb replaces methods of the adapter: what a real one would do when its server does not */
+  constructor(
+    name: string,
+    clock: Clock,
+    disturb: (adapter: RegistryAdapter) => Partial<RegistryAdapter> = () => ({}),
+  ) {
+    this.server = new MemoryRegistry(clock);
+    this.view = new RegistryView(name);
+    const memory = new MemoryAdapter({
+      name,
+      registry: this.server,
+      clock,
+      breaker: { slowAfterMs: 200, timeouts: 3 },
+      canaryEvery: REFRESH_MS,
+      callTimeout: 3_000,
+    });
+    const plain: RegistryAdapter = {
+      name: memory.name,
+      type: memory.type,
+      capabilities: memory.capabilities,
+      run: (sink, signal) => memory.run(sink, signal),
+      read: (id, signal) => memory.read(id, signal),
+      readLife: (record, signal) => memory.readLife(record, signal),
+      deregister: (record, fence, signal) => memory.deregister(record, fence, signal),
+      put: (payload, signal) => memory.put(payload, signal),
+      close: () => memory.close(),
+    };
+    this.adapter = { ...plain, ...disturb(plain) };
+    this.#running = this.adapter.run(this.view, this.#stop.signal);
+  }
+
+  /** A process registers itself, in place of whoever had the id. */
+  register(id: string, ip: string, options: { service?: string; port?: number; ttlMs?: number } = {}): void {
+    const { service = "shop", port = 80, ttlMs = 0 } = options;
+    const endpoint = makeEndpoint(ip, String(port));
+    if (endpoint === undefined) throw new Error(`${ip} is no host`);
+    this.server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs });
+  }
+
+  isListed(id: string): boolean {
+    return this.server.get(id) !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+}
