@@ -102,12 +102,11 @@ export class ReportController {
   }
 
   /** Makes sure that the report exists and is the policy's; knows afterwards what it says. @throws KubeError */
-  async #reviewed(policy: CompiledPolicy, signal: AbortSignal): Promise<Written> {
+  async #reviewed({ name, uid }: CompiledPolicy, signal: AbortSignal): Promise<Written> {
     const { transport, clock } = this.#parts;
-    const known = this.#written.get(policy.name);
+    const known = this.#written.get(name);
     const now = clock.monotonic();
-    if (known?.uid === policy.uid && now - known.reviewedAt < REVIEW_EVERY_MS) return known;
-    const { name, uid } = policy;
+    if (known?.uid === uid && now - known.reviewedAt < REVIEW_EVERY_MS) return known;
     const result = await applyObject(transport, {
       ...this.#request(name, signal),
       object: {
@@ -129,9 +128,8 @@ export class ReportController {
   /** @returns false when somebody has removed the report */
   async #write(name: string, status: RegistrationReportStatus, signal: AbortSignal): Promise<boolean> {
     try {
-      const request = this.#request(name, signal);
-      const kind = "RegistrationReport";
-      await applyStatus(this.#parts.transport, { ...request, apiVersion: API_VERSION, kind, name, status });
+      const identity = { apiVersion: API_VERSION, kind: "RegistrationReport", name };
+      await applyStatus(this.#parts.transport, { ...this.#request(name, signal), ...identity, status });
       return true;
     } catch (error) {
       if (error instanceof KubeError && error.isNotFound) return false;
