@@ -42,8 +42,6 @@ export interface EvictionRequest {
  * - `Changed`, `Gone`, `Fenced`: nothing was written (see WriteResult).
  * - `NotConfirmed`: the last look at pods and registry, or the judgement after it, spoke against it; nothing was written.
  */
-export type EvictionOutcome = EvictionResult["outcome"];
-
 export type EvictionResult =
   | {
       readonly outcome: "Evicted" | "Quarantined" | "Resurrected" | "NotVerified";

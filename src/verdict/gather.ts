@@ -31,7 +31,7 @@ const DEFAULT_MAX_AGE_MS = 15_000;
  * late, milliseconds. The kubelet retries a status with its then latest content, so that only one request under way
  * can be late; API requests of that kind rarely outlive 10 s.
  */
-export const LATE_STATUS_MS = 10_000;
+const LATE_STATUS_MS = 10_000;
 
 /** No machine comes back, and starts its pods under other addresses, faster than this, milliseconds. */
 const QUICK_RESTART_MS = 15_000;

@@ -1,5 +1,4 @@
 import type { Tombstone } from "../cluster/types.ts";
-import type { ViewProblem } from "../kube/types.ts";
 import type { InstanceRecord } from "../registry/port.ts";
 
 /** How sure we are of a death, and therefore how soon it may be acted on (docs/how-it-works.md). */
@@ -105,5 +104,3 @@ export interface Judgement {
   /** Name of the policy in charge, or undefined when none is. */
   readonly policy: string | undefined;
 }
-
-export type { ViewProblem };

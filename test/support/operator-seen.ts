@@ -36,7 +36,7 @@ export interface SeenEvent {
 }
 
 /** The conditions of an object as they are now; empty until the operator has written some. */
-export async function conditionsOf(client: KubeClient, { kind, name }: Seen): Promise<readonly Condition[]> {
+async function conditionsOf(client: KubeClient, { kind, name }: Seen): Promise<readonly Condition[]> {
   const { status } = await client.get<{ status?: { conditions?: Condition[] } }>(`${PATHS[kind]}/${name}`);
   return status?.conditions ?? [];
 }
