@@ -160,7 +160,12 @@ describe("createdAfter", () => {
   test.each<[string, EventType, number, number]>([
     ["an ADDED event: the newest barrier below its revision", "ADDED", 16, 300],
     ["an ADDED event at a barrier's revision: the one before", "ADDED", 15, 200],
-    ["a MODIFIED event, whose ADDED was lost: the last list", "MODIFIED", 16, 200],
+    [
+      "a MODIFIED event: nothing, since either its ADDED was lost or the last list lacked it",
+      "MODIFIED",
+      16,
+      -Infinity,
+    ],
   ])("of %s", (_name, type, revision, expected) => {
     const { event, list } = withBarriers();
     list(10);
@@ -171,6 +176,17 @@ describe("createdAfter", () => {
     const { list } = withBarriers();
     list(10);
     expect(list(20, raw("a", "u1", 16))).toEqual(["Added u1@16 after 200"]);
+  });
+
+  test("is not proven when an object shows that the list before left something out", () => {
+    const { list } = withBarriers();
+    list(15);
+    expect(list(20, raw("a", "u1", 12), raw("b", "u2", 16))).toEqual([
+      "Added u1@12 after -Infinity",
+      "Added u2@16 after -Infinity",
+    ]);
+    const old = [raw("a", "u1", 12), raw("b", "u2", 16)];
+    expect(list(25, ...old, raw("c", "u3", 22))).toEqual(["Added u3@22 after 400"]);
   });
 
   test("is not proven under a selector, which old objects may enter", () => {

@@ -144,7 +144,7 @@ export class ReflectorView<T extends ObjectIdentity> {
         changes.push({ type: "Deleted", object: known, final: false });
       }
     }
-    const createdAfter = this.#listRevision === undefined ? -Infinity : this.#barriers.provenAt(this.#listRevision);
+    const createdAfter = this.#refutesLastList(list, revision) ? -Infinity : this.#notBeforeLastList();
     for (const [uid, object] of list.projected) {
       if (this.#isOutdated(object, revision)) continue;
       const known = this.#get(object.namespace, object.name);
@@ -185,7 +185,12 @@ export class ReflectorView<T extends ObjectIdentity> {
     this.#set(namespace, name, object);
     if (known !== undefined && !replaced) changes.push({ type: "Modified", object, previous: known });
     else
-      changes.push({ type: "Added", object, createdAfter: provable ? this.#createdAfter(type, incoming) : -Infinity });
+      changes.push({
+        type: "Added",
+        object,
+        // Only this event carries the revision of the creation. Before any other there was one, or a list lacked it.
+        createdAfter: provable && type === "ADDED" ? this.#barriers.provenBefore(incoming.resourceVersion) : -Infinity,
+      });
   }
 
   #delete(incoming: RawObject, known: T | undefined, changes: Change<T>[]): void {
@@ -199,10 +204,23 @@ export class ReflectorView<T extends ObjectIdentity> {
     else changes.push({ type: "Deleted", object: last, final: !this.#selective });
   }
 
-  /** An ADDED event carries the revision of the creation; any other only shows that it was not in the last list. */
-  #createdAfter(type: "ADDED" | "MODIFIED", incoming: RawObject): number {
-    if (type === "ADDED") return this.#barriers.provenBefore(incoming.resourceVersion);
+  /** When everything was created that was not in the last list, if that was complete. */
+  #notBeforeLastList(): number {
     return this.#listRevision === undefined ? -Infinity : this.#barriers.provenAt(this.#listRevision);
+  }
+
+  /**
+   * An object that was not in the last list though it has not changed since: whatever answered that list left things
+   * out, so that absence from it proves nothing.
+   */
+  #refutesLastList(list: ListInProgress<T>, revision: string): boolean {
+    const last = this.#listRevision;
+    if (last === undefined) return false;
+    for (const object of list.projected.values()) {
+      if (this.#get(object.namespace, object.name) !== undefined || this.#isOutdated(object, revision)) continue;
+      if (compareRevisions(object.resourceVersion, last) <= 0) return true;
+    }
+    return false;
   }
 
   #isProvable(uid: string): boolean {
