@@ -14,12 +14,17 @@ export default defineConfig(
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/consistent-type-imports": "error",
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_", argsIgnorePattern: "^_" }],
       "no-console": "error",
       eqeqeq: "error",
     },
   },
   {
     files: ["test/**/*.ts", "scripts/**/*.ts"],
-    rules: { "no-console": "off" },
+    rules: {
+      "no-console": "off",
+      // A test may say what an index holds.
+      "@typescript-eslint/non-nullable-type-assertion-style": "off",
+    },
   },
 );

@@ -91,7 +91,9 @@ async function evicted({ key }: StagedInstance, within?: number): Promise<number
 
 /** Verdicts that the operator has noted for a key, oldest first. */
 function verdicts({ key }: StagedInstance): unknown[] {
-  return operator.log.having({ step: "judge", instance: key }).map(({ verdict, reason }) => `${verdict}: ${reason}`);
+  return operator.log
+    .having({ step: "judge", instance: key })
+    .map(({ verdict, reason }) => `${String(verdict)}: ${String(reason)}`);
 }
 
 async function isListed({ key }: StagedInstance): Promise<boolean> {
