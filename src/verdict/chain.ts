@@ -46,7 +46,7 @@ export function judge(input: JudgeInput): { readonly verdict: Verdict; readonly 
 }
 
 /** The verdict that the facts allow; one and the same record is dead only when all its endpoints are. */
-function decide(facts: Facts): Verdict {
+export function decide(facts: Facts): Verdict {
   return combine(facts.endpoints.map((endpoint) => decideEndpoint(facts, endpoint)));
 }
 
