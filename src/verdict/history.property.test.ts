@@ -1,0 +1,85 @@
+import { randomInt } from "node:crypto";
+
+import { describe, expect, it } from "vitest";
+
+import { brokenRules } from "../../test/support/simulator/broken-rules.ts";
+import { Simulation, type SimulationResult } from "../../test/support/simulator/simulation.ts";
+import type { EvidenceClass } from "./types.ts";
+
+const isNightly = process.env["HYGEIA_NIGHTLY"] === "1";
+/** A seed from a failure, to see the same history again. */
+const seedAgain = process.env["HYGEIA_SEED"];
+
+/** Decisions: with none wrong among n, fewer than 3/n are (95 %). */
+const DECISIONS = isNightly ? 3_000_000 : 200_000;
+const CHAOS_MS = 600_000;
+const QUIET_MS = 900_000;
+/** One history in so many ends in quiet, to see that every zombie goes. */
+const QUIET_EVERY = 4;
+/** Histories after which a broken rule must have been found out. */
+const PATIENCE = isNightly ? 2_000 : 150;
+/** Of so many evictions one may be of what nobody could have known: see Simulation. */
+const UNKNOWABLE = 1_000;
+/** At least so many evictions of each class among 100,000 decisions, or the histories are too tame. */
+const LEAST: Readonly<Record<EvidenceClass, number>> = {
+  Confirmed: 150,
+  Reused: 80,
+  Terminating: 30,
+  Absent: 10,
+  Unconfirmed: 15,
+};
+
+function play(seed: number): SimulationResult {
+  return new Simulation({ seed, chaosMs: CHAOS_MS, quietMs: seed % QUIET_EVERY === 0 ? QUIET_MS : 0 }).run();
+}
+
+function complain(what: string, story: string): never {
+  throw new Error(`${what}; HYGEIA_SEED=<seed> shows the same history again\n${story}`);
+}
+
+describe("random histories of a cluster, a registry and an operator that sees both late and in part", () => {
+  it(
+    `let nothing go that lives, and every zombie in the end, in ${DECISIONS} decisions`,
+    { timeout: 1_800_000 },
+    () => {
+      const first = seedAgain === undefined ? (isNightly ? randomInt(2 ** 31) : 1) : Number(seedAgain);
+      const evictions: Partial<Record<EvidenceClass, number>> = {};
+      let decisions = 0;
+      let removed = 0;
+      let unknowable = 0;
+      for (let seed = first; decisions < DECISIONS; seed++) {
+        const result = play(seed);
+        if (result.violation !== undefined) complain("what lives was removed", result.violation);
+        const [leftover] = result.leftovers;
+        if (leftover !== undefined) complain("a zombie stays", leftover);
+        decisions += result.decisions;
+        unknowable += result.unknowable;
+        for (const [evidence, count] of Object.entries(result.byClass)) {
+          evictions[evidence as EvidenceClass] = (evictions[evidence as EvidenceClass] ?? 0) + count;
+          removed += count;
+        }
+        if (seedAgain !== undefined) return;
+      }
+      const said = `${decisions} decisions from seed ${first}: ${JSON.stringify(evictions)}, ${unknowable} unknowable`;
+      process.stdout.write(`${said}\n`);
+      expect(decisions).toBeGreaterThanOrEqual(DECISIONS);
+      expect(unknowable).toBeLessThanOrEqual(1 + removed / UNKNOWABLE);
+      for (const [evidence, least] of Object.entries(LEAST)) {
+        const count = evictions[evidence as EvidenceClass] ?? 0;
+        expect(count, `evictions of class ${evidence}`).toBeGreaterThanOrEqual((least * DECISIONS) / 100_000);
+      }
+    },
+  );
+});
+
+describe.skipIf(seedAgain !== undefined)("the histories find out when", () => {
+  for (const [rule, { core, isCommon }] of Object.entries(brokenRules)) {
+    it.skipIf(!isCommon && !isNightly)(rule, { timeout: 1_800_000 }, () => {
+      for (let seed = 1; seed <= PATIENCE; seed++) {
+        const { violation } = new Simulation({ seed, chaosMs: CHAOS_MS, quietMs: 0, core }).run();
+        if (violation !== undefined) return;
+      }
+      expect.fail(`no history of ${PATIENCE} shows it`);
+    });
+  }
+});
