@@ -12,7 +12,7 @@ import type { VirtualTime } from "./virtual-time.ts";
 const BARRIER_MS = 2_000;
 
 /** Under these prefixes the simulated processes register. */
-export const layouts = new LayoutSet([{ layout: "EtcdNaming", prefix: "naming" }, { layout: "Kratos" }]);
+const layouts = new LayoutSet([{ layout: "EtcdNaming", prefix: "naming" }, { layout: "Kratos" }]);
 
 /** The product's own tables over a simulated connection to the registry. */
 export class RegistryLink {
