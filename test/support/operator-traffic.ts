@@ -3,7 +3,8 @@ import type { KubeProxy, ProxyRequest } from "../env/proxy/index.ts";
 import type { KubeClient, KubeList } from "./kube-client.ts";
 
 type Matcher = (request: ProxyRequest) => boolean;
-type Action = Parameters<KubeProxy["rule"]>[0]["action"];
+/** What a proxy does to a request. */
+export type Action = Parameters<KubeProxy["rule"]>[0]["action"];
 
 /** Page size of the operator's lists; its barrier reads ask for one object. */
 const PAGE = "500";

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { Operator } from "../support/operator.ts";
+import { frameworks, POLICY, Stage, type StagedInstance } from "../support/operator-stage.ts";
+import { emptyLists, podReads } from "../support/operator-traffic.ts";
+import { eventually } from "../support/operator-wait.ts";
+
+const REPLICAS = 5;
+/** Renewed every 5 s: soon it is known of everything with a lease that it lives. */
+const TTL = 15;
+const flags = { "sweep-interval": "500ms", "relist-interval": "2s" };
+
+let stage: Stage;
+let operator: Operator;
+let instances: StagedInstance[];
+let unleased: number;
+
+beforeAll(async () => {
+  stage = await Stage.start({
+    proxied: true,
+    zombies: { absentFor: "30s", budget: { unexplainedPercentPerMinute: 100 } },
+  });
+  instances = await stage.instances(
+    frameworks.flatMap((framework) =>
+      Array.from({ length: REPLICAS }, () => ({ framework, service: "shop", ttl: TTL })),
+    ),
+  );
+  unleased = instances.filter(({ registrant }) => registrant.lease === "0").length;
+  operator = await stage.operator({ flags });
+  await stage.untilLive(operator, instances.length);
+});
+
+afterAll(async () => {
+  await stage.stop();
+});
+
+/** What a person sees of why nothing is evicted. */
+async function blockedBySelfPreservation(): Promise<string> {
+  const { message } = await eventually("the policy says what holds evictions back", async () => {
+    const condition = await stage.condition("EvictionBlocked");
+    return condition.status === "True" && condition.reason === "SelfPreservation" && condition;
+  });
+  expect(await stage.fixture.kubectl("describe", "rpol", POLICY)).toContain("SelfPreservation");
+  return message;
+}
+
+/** Nothing has left, and what dies now is evicted. */
+async function works(): Promise<void> {
+  await stage.untilLive(operator, instances.length);
+  await eventually(
+    "nothing holds evictions back",
+    async () => (await stage.condition("EvictionBlocked")).status === "False",
+  );
+  const dying = await stage.instance({ framework: "Kratos", service: "brief" });
+  await stage.untilLive(operator, instances.length + 1);
+  await stage.untilCaughtUp(operator);
+  await stage.crash(dying);
+  expect(await stage.oracle.departure(dying.key, 10_000)).toMatchObject({ cause: "Evicted" });
+  await stage.oracle.verify();
+}
+
+test("an API server that has no pods all of a sudden", async () => {
+  const lie = stage.proxy.rule({ match: podReads, action: emptyLists(stage.fixture.client) });
+  expect(await blockedBySelfPreservation()).toMatch(/without a death that was seen/);
+  expect((await operator.metrics()).sum("hygeia_pods")).toBe(0);
+  lie.remove();
+  await works();
+});
+
+test("an API server that has no pods from the start: what has no lease is held for dead, and yet kept", async () => {
+  const lie = stage.proxy.rule({ match: podReads, action: emptyLists(stage.fixture.client) });
+  await operator.restart();
+  const blocked = await eventually(
+    "all that is left to hold them is that too many look so",
+    async () => {
+      const metrics = await operator.metrics();
+      const zombies = metrics.sum("hygeia_instances", { verdict: "Zombie" });
+      const contested = metrics.sum("hygeia_instances", { verdict: "Contested" });
+      if (zombies < unleased || zombies + contested < instances.length) return undefined;
+      return metrics.sum("hygeia_blocked_evictions_total", { reason: "SelfPreservation" });
+    },
+    150_000,
+  );
+  expect(await blockedBySelfPreservation()).toMatch(/look dead/);
+  await eventually("they were held back again and again", async () => {
+    const metrics = await operator.metrics();
+    return metrics.sum("hygeia_blocked_evictions_total", { reason: "SelfPreservation" }) > blocked + 4 * unleased;
+  });
+  lie.remove();
+  await stage.untilLive(operator, instances.length);
+  // The pods only look younger than what they registered: another service of theirs must not make strangers of them.
+  const late = await stage.fixture.each(instances, ({ pod, framework }) =>
+    stage.register(pod, { framework, service: "late", ttl: TTL }),
+  );
+  instances.push(...late);
+  await works();
+});
