@@ -44,6 +44,8 @@ export class Oracle {
   readonly #held = new Map<string, StoredKey>();
   readonly #protected: string[] = [];
   readonly #departures: Departure[] = [];
+  /** So many departures belong to a history that the registry has no more. */
+  #oldDepartures = 0;
   readonly #violations: string[] = [];
   readonly #judging = new Set<Promise<void>>();
   readonly #listeners = new Set<() => void>();
@@ -59,14 +61,7 @@ export class Oracle {
   /** Starts to record. The session stays the caller's to close. */
   static async start(session: EtcdSession, truth: TruthLog, options: OracleOptions = {}): Promise<Oracle> {
     const oracle = new Oracle(session, truth, options);
-    const { revision, keys } = await session.list("");
-    for (const stored of keys) oracle.#held.set(stored.key, stored);
-    oracle.#watch = session.watch("", revision + 1, {
-      put: (stored) => oracle.#put(stored),
-      deleted: (key, at) => oracle.#deleted(key, at),
-      // What was missed is found by the comparison in verify().
-      gap: () => undefined,
-    });
+    oracle.#follow(await session.list(""));
     return oracle;
   }
 
@@ -100,6 +95,19 @@ export class Oracle {
   }
 
   /**
+   * The test itself has put the registry back to a snapshot: what was written after this revision is gone, and what was
+   * there then is there again. To be called before anybody else acts on it.
+   */
+  async registryRestored(revision: number): Promise<void> {
+    this.#watch?.close();
+    await Promise.all(this.#judging);
+    this.#oldDepartures = this.#departures.length;
+    const listing = await this.#session.list("");
+    this.#truth.registryRestored(revision, new Set(listing.keys.map(({ key }) => key)));
+    this.#follow(listing);
+  }
+
+  /**
    * Catches up with the registry, and checks that every key that a living process holds is still there.
    * @throws Error that names every instance that left while its pod lived
    */
@@ -114,6 +122,17 @@ export class Oracle {
   close(): void {
     this.#closed = true;
     this.#watch?.close();
+  }
+
+  #follow({ revision, keys }: { readonly revision: number; readonly keys: readonly StoredKey[] }): void {
+    this.#held.clear();
+    for (const stored of keys) this.#held.set(stored.key, stored);
+    this.#watch = this.#session.watch("", revision + 1, {
+      put: (stored) => this.#put(stored),
+      deleted: (key, at) => this.#deleted(key, at),
+      // What was missed is found by the comparison in verify().
+      gap: () => undefined,
+    });
   }
 
   #put(stored: StoredKey): void {
@@ -201,7 +220,8 @@ export class Oracle {
       const problem = this.#whyWrong(writer, now);
       if (problem === undefined) continue;
       // Deletions that the watch has seen are in the list already.
-      if (this.#departures.some((departure) => departure.key === key && departure.revision > revision)) continue;
+      const departures = this.#departures.slice(this.#oldDepartures);
+      if (departures.some((departure) => departure.key === key && departure.revision > revision)) continue;
       this.#violations.push(`${key} is missing, ${problem}`);
     }
   }

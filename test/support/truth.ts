@@ -143,6 +143,18 @@ export class TruthLog {
     this.#keys.clear();
   }
 
+  /**
+   * The test itself put the registry back to what it held at this revision.
+   * @param keys all that are there
+   */
+  registryRestored(revision: number, keys: ReadonlySet<string>): void {
+    for (const [key, history] of this.#keys) {
+      const kept = history.writes.filter((write) => write.revision <= revision);
+      history.writes.splice(0, Infinity, ...kept);
+      history.removed = !keys.has(key);
+    }
+  }
+
   #history(key: string): KeyHistory {
     let history = this.#keys.get(key);
     if (history === undefined) {

@@ -48,6 +48,11 @@ export class Canary {
     return this.#clusterId;
   }
 
+  /** Revision of our last canary; undefined when there is none in the data as it is now. */
+  get lastRevision(): number | undefined {
+    return this.#last?.revision;
+  }
+
   /** False from the first sign that the data is not what it was, until {@link restart}. */
   get isContinuous(): boolean {
     return this.#isContinuous;

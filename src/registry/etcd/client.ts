@@ -108,6 +108,11 @@ export class EtcdClient implements ICallable<undefined> {
     return endpoints[this.#turn % endpoints.length] ?? "";
   }
 
+  /** Counts the connections. */
+  get turn(): number {
+    return this.#turn;
+  }
+
   get endpointCount(): number {
     return this.#connection.endpoints.length;
   }

@@ -12,7 +12,7 @@ export class Follower {
   readonly #options: SessionOptions;
   readonly #client: () => EtcdClient;
   readonly #backoff: Backoff;
-  readonly #position: Position = { revisions: undefined, cause: "Start" };
+  readonly #position: Position = { revisions: undefined, cause: "Start", removed: new Map() };
   #session = new AbortController();
 
   /** @param client the one in use now; asked for at the start of each session */

@@ -123,6 +123,46 @@ describe("KeyTable", () => {
     expect(after?.seenAt).toBe(2);
   });
 
+  describe("after a doubt", () => {
+    const doubtful = { key: "user.rpc/78", value: "10.0.0.2:8080", mod_revision: "20", lease: "78" };
+
+    it("takes what was written later for new, in another version, and keeps what was written before", () => {
+      const { table } = tableWith();
+      const old = table.put(entry(), 1).upserted;
+      const before = table.put(entry(doubtful), 1).upserted;
+      table.doubtAfter(15, 2);
+      expect(table.isInDoubt).toBe(true);
+      expect(table.put(entry(), 3)).toEqual({});
+      const after = table.put(entry(doubtful), 3).upserted;
+      expect(after).toMatchObject({ seenAt: 3 });
+      expect(after?.version).not.toBe(before?.version);
+      expect(table.put(entry(doubtful), 4)).toEqual({});
+      expect(table.isInDoubt).toBe(false);
+      expect([old, before, after].map((record) => record && table.stands(record))).toEqual([true, false, true]);
+    });
+
+    it("lets nothing in doubt stand, and lists it until it is met again or found to be gone", () => {
+      const { table } = tableWith();
+      const record = table.put(entry(doubtful), 1).upserted;
+      table.doubtAfter(15, 2);
+      expect(record && table.stands(record)).toBe(false);
+      expect(table.holds(entry(doubtful))).toBe(false);
+      expect([...table.records()]).toEqual([record]);
+      expect(table.removeId("user.rpc/78")).toBe(true);
+      expect(table.isInDoubt).toBe(false);
+      expect([...table.records()]).toEqual([]);
+    });
+
+    it("goes on as before when nothing was written later", () => {
+      const { table } = tableWith();
+      const before = table.put(entry(), 1).upserted;
+      table.doubtAfter(10, 2);
+      expect(table.isInDoubt).toBe(false);
+      expect(table.era).toBe(1);
+      expect(before && table.stands(before)).toBe(true);
+    });
+  });
+
   it("peeks without taking in", () => {
     const { table } = tableWith();
     expect(table.peek(entry(), 1)?.version).toBe("1.10.77");

@@ -37,8 +37,10 @@ export class KeyTable {
   /** Some 4 MiB and 1 MiB when full. */
   readonly #texts = new Pool<string>(50_000);
   readonly #metadata = new Pool<Readonly<Record<string, string>>>(2_000);
+  /** Ids whose key may hold another write of the same revision by now; see {@link doubtAfter}. */
+  readonly #doubted = new Set<string>();
   #ignoredChanges = 0;
-  /** Part of every version. */
+  /** Part of every version that is given from here on. */
   #era: number;
 
   constructor(name: string, layouts: LayoutSet, timeline: Timeline, era: number) {
@@ -56,6 +58,31 @@ export class KeyTable {
   beginEra(era: number): void {
     this.#era = era;
     this.#rows.clear();
+    this.#doubted.clear();
+  }
+
+  /**
+   * Whatever was written after this revision may be lost, and its revisions may be those of other writes. What is known
+   * of such keys stays listed until they are met again, and then counts as written anew.
+   * @param era of what is met from here on
+   */
+  doubtAfter(revision: number, era: number): void {
+    for (const [id, { record }] of this.#rows) {
+      if (parseVersion(record.version).modRevision > revision) this.#doubted.add(id);
+    }
+    if (this.isInDoubt) this.#era = era;
+  }
+
+  /** Something that is listed has not been met again since it was doubted. */
+  get isInDoubt(): boolean {
+    return this.#doubted.size > 0;
+  }
+
+  /** Whether the record is what its key holds, by all that is known now. */
+  stands({ id, version }: InstanceRecord): boolean {
+    const row = this.#rows.get(id);
+    if (row === undefined) return parseVersion(version).era === this.#era;
+    return row.record.version === version && !this.#doubted.has(id);
   }
 
   get totals(): Readonly<Record<string, number>> {
@@ -75,7 +102,7 @@ export class KeyTable {
   holds(entry: KeyValue): boolean {
     const id = idOf(entry.key);
     const row = this.#rows.get(id);
-    if (row !== undefined) return row.record.version === this.#versionOf(entry);
+    if (row !== undefined) return !this.#doubted.has(id) && isWriteOf(row, entry);
     const reason = this.#ignored.get(id);
     if (reason === undefined) return false;
     const reading = this.#layouts.read(entry);
@@ -97,14 +124,15 @@ export class KeyTable {
     const reading = this.#layouts.read(entry);
     const { id } = reading;
     if ("ignored" in reading) {
-      const wasInstance = this.#rows.delete(id);
+      const wasInstance = this.#forget(id);
       this.#ignore(id, reading.ignored);
       return wasInstance ? { removed: id } : {};
     }
     this.#ignore(id, undefined);
-    const known = this.#rows.get(id);
+    const known = this.#certain(id);
     const row = this.#rowOf(entry, id, reading.layout, reading.decoded, known, now);
     if (row === known) return {};
+    this.#doubted.delete(id);
     this.#rows.set(id, row);
     return { upserted: row.record };
   }
@@ -112,7 +140,7 @@ export class KeyTable {
   /** @returns whether an instance left */
   removeId(id: string): boolean {
     this.#ignore(id, undefined);
-    return this.#rows.delete(id);
+    return this.#forget(id);
   }
 
   /** Decodes without taking in; undefined when it is not an instance. */
@@ -120,7 +148,7 @@ export class KeyTable {
     const reading = this.#layouts.read(entry);
     if ("ignored" in reading) return undefined;
     const { id, layout, decoded } = reading;
-    return this.#rowOf(entry, id, layout, decoded, this.#rows.get(id), now).record;
+    return this.#rowOf(entry, id, layout, decoded, this.#certain(id), now).record;
   }
 
   /**
@@ -135,9 +163,18 @@ export class KeyTable {
     return record;
   }
 
+  /** What is known of the key beyond doubt. */
+  #certain(id: string): Row | undefined {
+    return this.#doubted.has(id) ? undefined : this.#rows.get(id);
+  }
+
+  #forget(id: string): boolean {
+    this.#doubted.delete(id);
+    return this.#rows.delete(id);
+  }
+
   #rowOf(entry: KeyValue, id: string, layout: Layout, decoded: Decoded, known: Row | undefined, now: number): Row {
-    const version = this.#versionOf(entry);
-    if (known?.record.version === version) return known;
+    if (known !== undefined && isWriteOf(known, entry)) return known;
     const createRevision = Number(entry.create_revision);
     const { lease } = entry;
     const digest = hash("sha256", entry.value, "base64url");
@@ -153,7 +190,7 @@ export class KeyTable {
       endpoints: Object.freeze(decoded.endpoints.map((endpoint) => this.#pooledEndpoint(endpoint))),
       format: layout.name,
       metadata: this.#pooledMetadata(decoded.metadata),
-      version,
+      version: formatVersion({ era: this.#era, modRevision: Number(entry.mod_revision), lease }),
       seenAt: isSameWriter ? known.record.seenAt : now,
       writtenAfter: isSameWriter ? known.record.writtenAfter : touchedAfter,
       touchedAfter,
@@ -163,10 +200,6 @@ export class KeyTable {
       removal: YES,
     });
     return { record, createRevision, digest };
-  }
-
-  #versionOf({ mod_revision, lease }: KeyValue): string {
-    return formatVersion({ era: this.#era, modRevision: Number(mod_revision), lease });
   }
 
   #text(text: string): string {
@@ -195,6 +228,11 @@ export class KeyTable {
       this.#totals.set(reason, (this.#totals.get(reason) ?? 0) + 1);
     }
   }
+}
+
+function isWriteOf({ record }: Row, { mod_revision, lease }: KeyValue): boolean {
+  const version = parseVersion(record.version);
+  return version.modRevision === Number(mod_revision) && version.lease === lease;
 }
 
 function leaseOf({ record }: Row): string {

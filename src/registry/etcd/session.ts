@@ -40,6 +40,8 @@ export interface Position {
   revisions: number[] | undefined;
   /** Why it must be listed, for the metric. */
   cause: string;
+  /** Deletions since our last canary but one at the latest: id and revision. */
+  readonly removed: Map<string, number>;
 }
 
 /**
@@ -56,6 +58,8 @@ export class Session implements WatchListener {
   #asking: Timer | undefined;
   #isCanaryWritable = false;
   #provesByList = false;
+  /** Deletions taken in over an earlier connection that this one has not told again. */
+  #unconfirmed = new Map<string, number>();
 
   constructor(options: SessionOptions, client: EtcdClient, position: Position, signal: AbortSignal) {
     this.#options = options;
@@ -72,6 +76,8 @@ export class Session implements WatchListener {
     const { state, publisher, timing } = this.#options;
     const { canary, proof, timeline } = state;
     proof.interrupt();
+    const proven = canary.lastRevision;
+    if (proven === undefined) canary.doubt();
     if (!canary.isContinuous) {
       proof.reset();
       timeline.clear();
@@ -81,7 +87,7 @@ export class Session implements WatchListener {
       // Without a canary nothing shows that the data still is what it was.
       canary.doubt();
       timeline.clear();
-    }
+    } else if (proven !== undefined) this.#rewind(proven);
     publisher.serverVersion = await this.#client.serverVersion(timing.callTimeout, this.#signal);
     this.#provesByList = !this.#options.ordersProgress(publisher.serverVersion);
     const isKnown = canary.isContinuous && this.#position.revisions !== undefined;
@@ -105,9 +111,14 @@ export class Session implements WatchListener {
       const at = Number(kv.mod_revision);
       // A compare may be ahead of the watch.
       if (at <= done) continue;
+      const id = idOf(kv.key);
       if (type === "Put") batch.put(kv);
-      else batch.remove(idOf(kv.key));
-      this.#compare?.touch(idOf(kv.key), at);
+      else {
+        batch.remove(id);
+        this.#position.removed.set(id, at);
+        if (this.#unconfirmed.get(id) === at) this.#unconfirmed.delete(id);
+      }
+      this.#compare?.touch(id, at);
     }
     positions[range] = Math.max(done, revision);
     publisher.change(batch.changed);
@@ -164,7 +175,8 @@ export class Session implements WatchListener {
     for (;;) {
       await clock.sleep(timing.canaryEvery * (0.8 + 0.4 * random()), signal);
       try {
-        await this.#beat();
+        const beat = await this.#beat();
+        this.#forgetRemoved(beat?.revision ?? 0);
         timeouts = 0;
       } catch (error) {
         timeouts++;
@@ -229,14 +241,42 @@ export class Session implements WatchListener {
     canary.restart();
     const positions = prefixes.map(() => listing.revision);
     this.#position.revisions = positions;
+    this.#position.removed.clear();
     this.#position.cause = "Start";
     publisher.snapshot();
     this.#deliveredUpTo(listing.revision);
     return positions;
   }
 
+  /**
+   * The beat has shown that the history goes on from our canary before it. What came after that one may be lost, and its
+   * revisions used again: a server that lost power lacks its last writes. So it is taken in again.
+   */
+  #rewind(revision: number): void {
+    const { revisions } = this.#position;
+    if (revisions === undefined) return;
+    this.#options.state.table.doubtAfter(revision, nextEra());
+    this.#forgetRemoved(revision);
+    this.#unconfirmed = new Map(this.#position.removed);
+    this.#position.revisions = revisions.map((done) => Math.min(done, revision));
+  }
+
+  #hasDoubts(): boolean {
+    return this.#unconfirmed.size > 0 || this.#options.state.table.isInDoubt;
+  }
+
+  #forgetRemoved(upTo: number): void {
+    const { removed } = this.#position;
+    for (const [id, at] of removed) if (at <= upTo) removed.delete(id);
+  }
+
   async #keepComparing(signal: AbortSignal): Promise<void> {
-    const { clock, random, timing } = this.#options;
+    const { clock, random, timing, state } = this.#options;
+    if (this.#hasDoubts() && !this.#provesByList) {
+      await this.#hasDelivered(state.canary.lastRevision ?? 0, signal);
+      // By now the watch has told again whatever is still in the history.
+      if (this.#hasDoubts()) await this.#compareOnce("Lost", signal);
+    }
     for (;;) {
       await clock.sleep(timing.compareEvery * (0.8 + 0.4 * random()), signal);
       await this.#compareOnce("Compare", signal);

@@ -96,10 +96,12 @@ export class Writes {
   async #attempt(client: EtcdClient, record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
     const { table, keys, leases } = this.#options;
     const version = parseVersion(record.version);
-    if (version.era !== table.era) return { outcome: "Changed" };
+    if (!table.stands(record)) return { outcome: "Changed" };
     if (!fence.isValid()) return { outcome: "Fenced" };
     const undoKey = keys.undo(fence.clusterUid, record.id, version.modRevision);
     const eviction: Eviction = { record, version, key: Buffer.from(record.id), undoKey, fence };
+    // Another connection may lead to another history: the next session finds out, and not this transaction.
+    const { turn } = client;
     // Everything the transaction needs is fetched side by side; its guard makes up for the time that passes.
     const [look, ttlMs, undoLease] = await Promise.all([
       this.#look(client, eviction, signal),
@@ -110,13 +112,13 @@ export class Writes {
     if (early !== undefined) return early;
     const value = look.found?.value ?? Buffer.alloc(0);
     const undo = this.#undoRecord(eviction, value, ttlMs);
-    const beforeSend = (): boolean => fence.isValid();
+    const beforeSend = (): boolean => fence.isValid() && client.turn === turn && table.stands(record);
     try {
       const call = { ...within(this.#options.callTimeout, signal), beforeSend };
       const outcome = await this.#transact(client, eviction, undo, undoLease, call);
       return outcome === "Done" ? { outcome, restore: this.#payload(eviction, value, ttlMs) } : { outcome };
     } catch (error) {
-      if (error instanceof NotSent) return { outcome: "Fenced" };
+      if (error instanceof NotSent) return { outcome: fence.isValid() ? "Changed" : "Fenced" };
       if (!isLost(error)) throw error;
       // It may have happened or not, and may still happen. It is not sent again: what etcd holds tells, or nobody can.
       const outcome = this.#outcomeOf(await this.#look(client, eviction, signal), eviction);

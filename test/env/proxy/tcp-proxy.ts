@@ -1,11 +1,13 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
+type Direction = "ToServer" | "ToClient";
+
 /** How a {@link TcpProxy} treats what flows through it. */
 export type TcpMode =
   | { readonly kind: "Forward" }
-  /** Bytes wait, in both directions, and go on when the mode changes. */
-  | { readonly kind: "Hold" }
+  /** Bytes wait, in both directions unless one is named, and go on when the mode changes. */
+  | { readonly kind: "Hold"; readonly direction?: Direction }
   /** Bytes are read and thrown away; connections stay open. What was lost stays lost. */
   | { readonly kind: "BlackHole" }
   /** Bytes go on this much later. */
@@ -104,15 +106,19 @@ export class TcpProxy {
       server.destroy();
     };
     for (const socket of [client, server]) socket.on("error", end).on("close", end);
-    void this.#pump(client, server);
-    void this.#pump(server, client);
+    void this.#pump(client, server, "ToServer");
+    void this.#pump(server, client, "ToClient");
   }
 
-  async #pump(from: Socket, to: Socket): Promise<void> {
+  #holds(direction: Direction): boolean {
+    return this.#mode.kind === "Hold" && (this.#mode.direction ?? direction) === direction;
+  }
+
+  async #pump(from: Socket, to: Socket, direction: Direction): Promise<void> {
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
         let lost = false;
-        while (this.#mode.kind === "Hold") await this.#modeChanged.promise;
+        while (this.#holds(direction)) await this.#modeChanged.promise;
         if (this.#mode.kind === "BlackHole") lost = true;
         if (this.#mode.kind === "Delay") {
           const { milliseconds } = this.#mode;

@@ -1,0 +1,248 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+
+import { TcpProxy } from "../env/proxy/index.ts";
+import type { FixturePod } from "../support/cluster-fixture.ts";
+import type { Operator } from "../support/operator.ts";
+import { type Seen, untilCondition, untilEvent } from "../support/operator-seen.ts";
+import { type Framework, frameworks, POLICY, REGISTRY, Stage, type StagedInstance } from "../support/operator-stage.ts";
+import { eventually } from "../support/operator-wait.ts";
+
+const REPLICAS = 4;
+/** Longer than any fault here lasts, so that no lease runs out by itself. */
+const TTL = 120;
+/** No lease and no part of the key that is random: whoever comes to the address next writes the very same. */
+const TWIN: Framework = "Unleased";
+/** Find their lease lost and register again by themselves; the others do it when they are started next. */
+const persistent: ReadonlySet<Framework> = new Set(["GoMicro", "GoZero", "Kratos", "Kitex"]);
+const registry: Seen = { kind: "Registry", name: REGISTRY };
+const policy: Seen = { kind: "RegistrationPolicy", name: POLICY };
+
+let stage: Stage;
+let operator: Operator;
+/** Between the operator and etcd. */
+let line: TcpProxy;
+let instances: StagedInstance[];
+
+beforeAll(async () => {
+  stage = await Stage.start({
+    endpoints: async ([real = ""]) => {
+      const { hostname: host, port } = new URL(real);
+      line = await TcpProxy.start({ host, port: Number(port) });
+      return [`http://127.0.0.1:${line.port}`];
+    },
+    registry: { requestTimeout: "2s" },
+  });
+  instances = await stage.instances(
+    frameworks.flatMap((framework) =>
+      Array.from({ length: REPLICAS }, (_, i) => ({ framework, service: `service-${i}`, ttl: TTL })),
+    ),
+  );
+  operator = await stage.operator({ flags: { "sweep-interval": "500ms" } });
+  await stage.untilLive(operator, instances.length);
+});
+
+afterAll(async () => {
+  await stage.stop();
+  await line.stop();
+});
+
+/** What a pod registered before it died, and when. */
+interface Dead extends StagedInstance {
+  /** Revision at which it wrote its key. */
+  readonly revision: number;
+}
+
+/** A pod registers, and the operator has taken that in. */
+async function registerTwin(pod: FixturePod, service: string): Promise<Dead> {
+  const instance = await stage.register(pod, { framework: TWIN, service });
+  const stored = await stage.session.get(instance.key);
+  await untilListed(instances.length + 1);
+  return { ...instance, revision: stored?.modRevision ?? 0 };
+}
+
+async function runPod(): Promise<FixturePod> {
+  return stage.fixture.runPod({ namespace: stage.namespace, node: stage.node });
+}
+
+/** Waits until the operator lists so many instances, whatever it thinks of them. */
+async function untilListed(count: number): Promise<void> {
+  await eventually(`the operator lists ${count} instances`, async () => {
+    return (await operator.metrics()).sum("hygeia_registry_instances", { registry: REGISTRY }) === count;
+  });
+}
+
+/** Waits until the operator has proven that it knows what the registry holds now. */
+async function untilProven(): Promise<void> {
+  const since = performance.now();
+  await eventually("a canary of now has been read back", async () => {
+    const metrics = await operator.metrics();
+    const age = metrics.sum("hygeia_registry_view_age_seconds", { registry: REGISTRY });
+    return metrics.startedAt - age * 1000 > since;
+  });
+}
+
+/**
+ * While the operator does not hear what goes on in the registry, the pod dies, and one that is proven to be younger than
+ * the entry has its address, which the API does not show yet.
+ */
+async function dieUnheard(dead: Dead): Promise<FixturePod> {
+  await line.refuse();
+  await stage.untilCaughtUp(operator);
+  const heir = await stage.hiddenPod({ addresses: dead.pod.addresses });
+  await stage.crash(dead);
+  await stage.untilCaughtUp(operator);
+  return heir;
+}
+
+/** The heir is at work before anybody is told its address, then shown; its entry must be there throughout. */
+async function heirStays(born: StagedInstance): Promise<void> {
+  await eventually("the operator has judged what the heir wrote", async () => {
+    const metrics = await operator.metrics();
+    return metrics.sum("hygeia_instances", { verdict: "Suspect" }) === 1;
+  });
+  expect(await stage.session.get(born.key)).toBeDefined();
+  await stage.fixture.startPod(born.pod);
+  instances.push(born);
+}
+
+/** The heir writes what the dead one wrote, at the same revision. */
+async function registerHeir(heir: FixturePod, dead: Dead): Promise<StagedInstance> {
+  await reachRevision(dead.revision - 1);
+  const born = await stage.register(heir, dead);
+  expect(await stage.session.get(born.key)).toMatchObject({
+    key: dead.key,
+    modRevision: dead.revision,
+    lease: dead.registrant.lease,
+  });
+  return born;
+}
+
+/** Writes until etcd's revision is this one, if it is not yet. */
+async function reachRevision(revision: number): Promise<void> {
+  let reached = await stage.etcd.revision();
+  while (reached < revision) reached = await stage.session.put("filler", "");
+}
+
+/** How often the operator has found that the registry's data is not a continuation of what it knew. */
+async function resets(): Promise<number> {
+  return (await operator.metrics()).sum("hygeia_registry_lists_total", { cause: "WentBack" });
+}
+
+/** After the registry has lost their leases: each registers as its framework does, or as its next start does. */
+async function registerAgain(all: readonly StagedInstance[]): Promise<void> {
+  await stage.fixture.each(all, async ({ framework, registrant }) => {
+    await registrant.thaw();
+    if (!persistent.has(framework)) await registrant.reregister();
+  });
+  await stage.untilLive(operator, instances.length);
+}
+
+function freeze(all: readonly StagedInstance[]): void {
+  for (const { registrant } of all) registrant.freeze();
+}
+
+/** By itself: nobody has touched the operator. */
+async function evictsAgain(): Promise<void> {
+  const [zombie] = instances.splice(0, 1) as [StagedInstance];
+  await stage.crash(zombie);
+  expect(await stage.oracle.departure(zombie.registrant.key, 10_000)).toMatchObject({ cause: "Evicted" });
+  await untilCondition(stage.fixture.client, registry, { type: "Ready", status: "True", reason: "Ready" });
+  await untilCondition(stage.fixture.client, policy, { type: "Ready", status: "True", reason: "Ready" });
+  await untilCondition(stage.fixture.client, policy, {
+    type: "EvictionBlocked",
+    status: "False",
+    reason: "NotBlocked",
+  });
+  await stage.oracle.verify();
+}
+
+/** What registry and policy say while the registry can not be asked. */
+async function saysWhy(reason: string, says: RegExp): Promise<void> {
+  const { client } = stage.fixture;
+  await untilCondition(client, registry, { type: "Reachable", status: "False", reason, says });
+  await untilCondition(client, registry, { type: "Synced", status: "False", reason: "Disconnected" });
+  await untilCondition(client, policy, { type: "Ready", status: "False", reason: "RegistryNotReady", says });
+  await untilCondition(client, policy, { type: "EvictionBlocked", status: "True", reason: "ViewNotFresh", says });
+  await untilEvent(client, registry, `Registry${reason}`, says);
+}
+
+test("wiped: what is written again at the same revision is another entry", async () => {
+  const dead = await registerTwin(await runPod(), "wiped");
+  await reachRevision(dead.revision + 100);
+  await untilProven();
+  const heir = await dieUnheard(dead);
+  await saysWhy("Unreachable", /ECONNREFUSED/);
+  freeze(instances);
+  await stage.etcd.wipe();
+  await stage.oracle.registryRestored(0);
+  const born = await registerHeir(heir, dead);
+  await line.listen();
+  await untilEvent(stage.fixture.client, registry, "RegistryViewReset", /^WentBack: the revision went back/);
+  await heirStays(born);
+  await registerAgain(instances);
+  await evictsAgain();
+});
+
+interface Snapshot {
+  readonly file: string;
+  readonly revision: number;
+}
+
+async function saveSnapshot(): Promise<Snapshot> {
+  const directory = mkdtempSync(join(tmpdir(), "hygeia-snapshot-"));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, "snapshot");
+  await stage.etcd.saveSnapshot(file);
+  return { file, revision: await stage.etcd.revision() };
+}
+
+/** The registry goes back to a snapshot, and then on beyond where it was. */
+async function goBack(saved: Snapshot, heir: FixturePod, dead: Dead): Promise<StagedInstance> {
+  const highest = await stage.etcd.revision();
+  await stage.etcd.restoreSnapshot(saved.file);
+  await stage.oracle.registryRestored(saved.revision);
+  const born = await registerHeir(heir, dead);
+  await reachRevision(highest + 10);
+  return born;
+}
+
+test("restored from an older snapshot, and grown past what we knew: only our canary tells", async () => {
+  const snapshot = await saveSnapshot();
+  const dead = await registerTwin(await runPod(), "restored");
+  await untilProven();
+  const heir = await dieUnheard(dead);
+  freeze(instances);
+  const born = await goBack(snapshot, heir, dead);
+  const before = await resets();
+  await line.listen();
+  await eventually("the operator has found another history", async () => (await resets()) > before);
+  await heirStays(born);
+  await registerAgain(instances);
+  await evictsAgain();
+});
+
+test("back without its last writes, and grown past them: not even our canary tells", async () => {
+  const pod = await runPod();
+  const [leaving] = instances.splice(0, 1) as [StagedInstance];
+  // Our canaries wait, and what others write is seen.
+  line.setMode({ kind: "Hold", direction: "ToServer" });
+  const snapshot = await saveSnapshot();
+  await leaving.registrant.deregister();
+  const dead = await registerTwin(pod, "lost-tail");
+  const heir = await dieUnheard(dead);
+  freeze(instances);
+  const born = await goBack(snapshot, heir, dead);
+  const before = await resets();
+  line.setMode({ kind: "Forward" });
+  await line.listen();
+  await heirStays(born);
+  expect(await resets()).toBe(before);
+  await untilListed(instances.length + 1);
+  instances.push(leaving);
+  await registerAgain(instances);
+  await evictsAgain();
+});
