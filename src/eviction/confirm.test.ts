@@ -242,10 +242,10 @@ describe("an entry at a host name", () => {
       objection: /newborn holds/,
       reads: ["all"],
     },
-    "is not kept by a pod whose name merely begins like it": {
-      at: [`${NAME}:80`],
-      dead,
-      api: [{ name: "other", hostname: "web-0", subdomain: "web", namespace: "shop2" }],
+    "is not kept by a pod whose name it merely begins with": {
+      at: [`${NAME}2:80`],
+      dead: [{ ...owner, ...named, namespace: "shop2" }],
+      api: [{ ...newborn, ...named }],
       reads: ["all"],
     },
     "stays when an unknown pod has the address that the name spells out": {

@@ -30,8 +30,9 @@ export class Slots {
     const turn = Promise.withResolvers<undefined>();
     const waiter = { enter: () => turn.resolve(undefined) };
     const onAbort = (): void => {
-      // Whose turn has come already must take it, or the slot would be lost.
-      if (this.#line.delete(waiter)) turn.reject(signal.reason);
+      this.#line.delete(waiter);
+      // Too late for one whose turn has come: it has the slot.
+      turn.reject(signal.reason);
     };
     this.#line.add(waiter);
     signal.addEventListener("abort", onAbort, { once: true });

@@ -7,6 +7,57 @@ import { RegistryView } from "../../src/registry/view.ts";
 
 const REFRESH_MS = 1_000;
 
+/** Replaces methods of an adapter: what a real one would do when its server does not. */
+export type Disturb = (plain: RegistryAdapter) => Partial<RegistryAdapter>;
+
+/** An adapter for a registry inside the process. */
+export function memoryAdapter(
+  name: string,
+  registry: MemoryRegistry,
+  clock: Clock,
+  disturb?: Disturb,
+): RegistryAdapter {
+  const memory = new MemoryAdapter({
+    name,
+    registry,
+    clock,
+    breaker: { slowAfterMs: 200, timeouts: 3 },
+    canaryEvery: REFRESH_MS,
+    callTimeout: 3_000,
+  });
+  const plain: RegistryAdapter = {
+    name: memory.name,
+    type: memory.type,
+    capabilities: memory.capabilities,
+    run: (sink, signal) => memory.run(sink, signal),
+    read: (id, signal) => memory.read(id, signal),
+    readLife: (record, signal) => memory.readLife(record, signal),
+    deregister: (record, fence, signal) => memory.deregister(record, fence, signal),
+    put: (payload, signal) => memory.put(payload, signal),
+    close: () => memory.close(),
+  };
+  return { ...plain, ...disturb?.(plain) };
+}
+
+/** What a process says of itself. */
+export interface Registration {
+  readonly service?: string;
+  readonly port?: number;
+  readonly ttlMs?: number;
+}
+
+/** A process registers itself, in place of whoever had the id. */
+export function register(
+  server: MemoryRegistry,
+  id: string,
+  ip: string,
+  { service = "shop", port = 80, ttlMs = 0 }: Registration = {},
+): void {
+  const endpoint = makeEndpoint(ip, String(port));
+  if (endpoint === undefined) throw new Error(`${ip} is no host`);
+  server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs });
+}
+
 /** A registry inside the process with an adapter that watches it: what a registry is to the code above the port. */
 export class WatchedRegistry {
   readonly server: MemoryRegistry;
@@ -15,43 +66,15 @@ export class WatchedRegistry {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  /** @param disturb replaces methods of the adapter: what a real one would do when its server does not */
-  constructor(
-    name: string,
-    clock: Clock,
-    disturb: (adapter: RegistryAdapter) => Partial<RegistryAdapter> = () => ({}),
-  ) {
+  constructor(name: string, clock: Clock, disturb?: Disturb) {
     this.server = new MemoryRegistry(clock);
     this.view = new RegistryView(name);
-    const memory = new MemoryAdapter({
-      name,
-      registry: this.server,
-      clock,
-      breaker: { slowAfterMs: 200, timeouts: 3 },
-      canaryEvery: REFRESH_MS,
-      callTimeout: 3_000,
-    });
-    const plain: RegistryAdapter = {
-      name: memory.name,
-      type: memory.type,
-      capabilities: memory.capabilities,
-      run: (sink, signal) => memory.run(sink, signal),
-      read: (id, signal) => memory.read(id, signal),
-      readLife: (record, signal) => memory.readLife(record, signal),
-      deregister: (record, fence, signal) => memory.deregister(record, fence, signal),
-      put: (payload, signal) => memory.put(payload, signal),
-      close: () => memory.close(),
-    };
-    this.adapter = { ...plain, ...disturb(plain) };
+    this.adapter = memoryAdapter(name, this.server, clock, disturb);
     this.#running = this.adapter.run(this.view, this.#stop.signal);
   }
 
-  /** A process registers itself, in place of whoever had the id. */
-  register(id: string, ip: string, options: { service?: string; port?: number; ttlMs?: number } = {}): void {
-    const { service = "shop", port = 80, ttlMs = 0 } = options;
-    const endpoint = makeEndpoint(ip, String(port));
-    if (endpoint === undefined) throw new Error(`${ip} is no host`);
-    this.server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs });
+  register(id: string, ip: string, registration?: Registration): void {
+    register(this.server, id, ip, registration);
   }
 
   isListed(id: string): boolean {

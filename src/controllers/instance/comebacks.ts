@@ -26,10 +26,13 @@ export class Comebacks {
     this.#limit = limit;
   }
 
-  /** This version of the entry was removed, or may have been. */
-  removed(key: string, registryUid: string, version: string): void {
+  /**
+   * This version of the entry was removed, or may have been.
+   * @param isTold it has come back already, and people were told so
+   */
+  removed(key: string, registryUid: string, version: string, isTold = false): void {
     this.#removals.delete(key);
-    this.#removals.set(key, { registryUid, version, at: this.#clock.monotonic(), isTold: false });
+    this.#removals.set(key, { registryUid, version, at: this.#clock.monotonic(), isTold });
     for (const oldest of this.#removals.keys()) {
       if (this.#removals.size <= this.#limit) return;
       this.#removals.delete(oldest);

@@ -107,7 +107,7 @@ export class InstanceController {
     const turns = new Turns({ clock, random, spread, enqueue: again });
     const notebook = new Notebook(shared);
     const evictor = new Evictor(shared);
-    const removals = new Removals({ ...shared, judge, evictor, clusterUid: () => cluster.clusterUid ?? "" });
+    const removals = new Removals({ ...shared, judge, evictor, notebook, clusterUid: () => cluster.clusterUid ?? "" });
     const crowd = new Crowd(SLOW_CONCURRENCY, again);
     const reconciler = new InstanceReconciler({ ...shared, judge, notebook, removals, turns, crowd });
     const controller = new Controller<string>({
@@ -127,15 +127,14 @@ export class InstanceController {
       judge,
       hand: (key) => again(key, lazyTrigger(newTraceId, clock.monotonic())),
       keep: (key, judged) => void notebook.keep(key, judged),
-      swept: () => this.summary.swept(),
+      swept: () => {
+        this.#forgetGonePolicies();
+        this.summary.swept();
+      },
     });
-    this.#forgetGonePolicies();
     const ends = [
       followChanges({ ...shared, controller, newTraceId, sweepSoon: () => sweeper.sweepSoon() }),
-      policies.subscribe(() => {
-        this.#forgetGonePolicies();
-        sweeper.sweepSoon();
-      }),
+      policies.subscribe(() => sweeper.sweepSoon()),
       collectInstanceGauges({ ...shared, budgets }),
     ];
     try {
@@ -148,7 +147,7 @@ export class InstanceController {
     }
   }
 
-  /** Its records are judged anew by the sweep that follows. */
+  /** After a sweep, by which their records have become another policy's or nobody's. */
   #forgetGonePolicies(): void {
     const { policies, metrics } = this.#parts;
     const present = new Set(Iterator.from(policies.values()).map(({ name }) => name));

@@ -11,6 +11,7 @@ import type { Comebacks } from "./comebacks.ts";
 import type { InstanceEvents } from "./events.ts";
 import type { EvictionLog } from "./eviction-log.ts";
 import type { Judge, Judged } from "./judge.ts";
+import type { Notebook } from "./notebook.ts";
 import type { Planner } from "./planner.ts";
 
 /** After a refused attempt that may succeed soon: a newborn's address, a registry's answer. */
@@ -20,6 +21,7 @@ export interface RemovalsParts {
   readonly judge: Judge;
   readonly planner: Pick<Planner, "selfPreservation">;
   readonly evictor: Evictor;
+  readonly notebook: Pick<Notebook, "remember">;
   readonly comebacks: Comebacks;
   readonly evictions: EvictionLog;
   readonly policies: PolicySet;
@@ -79,7 +81,7 @@ export class Removals {
         adapter: registry.adapter,
         fence: this.#fence(policy, registry, judgement, evidence, context.traceId),
         listed: () => registry.view.get(id),
-        rejudge: (reading) => this.#rejudge(registry, id, reading),
+        rejudge: (reading) => this.#rejudge(key, registry, id, reading, context),
         log: context.log,
       },
       seenAt: deathSeenAt(evidence, context.seenAt),
@@ -149,7 +151,7 @@ export class Removals {
       case "Resurrected":
       case "NotVerified":
         this.#unsettled.delete(key);
-        if (request.act === "Evict") comebacks.removed(key, registry.uid, version);
+        if (request.act === "Evict") comebacks.removed(key, registry.uid, version, outcome === "Resurrected");
         this.#record(attempt, result);
         return true;
       case "Changed":
@@ -212,9 +214,19 @@ export class Removals {
     };
   }
 
-  #rejudge(registry: ManagedRegistry, id: string, reading: LifeReading | undefined): Judgement | undefined {
+  /** What it heard of the registrant's life is kept: the next judgement must not rest on an older reading. */
+  #rejudge(
+    key: string,
+    registry: ManagedRegistry,
+    id: string,
+    reading: LifeReading | undefined,
+    context: ReconcileContext,
+  ): Judgement | undefined {
+    const { judge, notebook } = this.#parts;
     const record = registry.view.get(id);
-    return record && this.#parts.judge.judge(registry, record, reading)?.judgement;
+    const judged = record && judge.judge(registry, record, reading);
+    if (judged !== undefined) notebook.remember(key, judged, context);
+    return judged?.judgement;
   }
 }
 

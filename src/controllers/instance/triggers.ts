@@ -52,7 +52,8 @@ function followCluster(event: ClusterEvent, { registries, controller, newTraceId
   if (event.kind !== "Pod" || keys.length === 0) return;
   const trace = { traceId: newTraceId(), seenAt: event.seenAt };
   const { pod, change, reason } = event;
-  const level = change === "Ended" || pod.deleting ? "info" : "debug";
+  const what = change === "Ended" ? "ended" : pod.deleting ? "is being deleted" : "changed";
+  const level = what === "changed" ? "debug" : "info";
   log[level](
     {
       step: "event",
@@ -62,7 +63,7 @@ function followCluster(event: ClusterEvent, { registries, controller, newTraceId
       death: reason,
       instances: keys.length,
     },
-    change === "Ended" ? "a pod with registrations has ended" : "a pod with registrations has changed",
+    `a pod with registrations ${what}`,
   );
   for (const key of keys) controller.enqueue(key, { priority: "High", trace });
 }

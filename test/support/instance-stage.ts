@@ -1,0 +1,254 @@
+import { InstanceController } from "../../src/controllers/instance/instance-controller.ts";
+import { projectPolicy, type PolicyObject } from "../../src/controllers/policy/compile.ts";
+import { Policies } from "../../src/controllers/policy/policy-set.ts";
+import { projectRegistry, type RegistryObject } from "../../src/controllers/registry/registry-object.ts";
+import { Registries } from "../../src/controllers/registry/registry-set.ts";
+import type { EvictionEntry } from "../../src/controllers/types.ts";
+import type { Change } from "../../src/kube/types.ts";
+import type { Decision } from "../../src/plan/types.ts";
+import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
+import type { RegistryAdapter } from "../../src/registry/port.ts";
+import { createLogger } from "../../src/telemetry/log.ts";
+import { createMetrics } from "../../src/telemetry/metrics.ts";
+import type { Judgement, VerdictKind } from "../../src/verdict/types.ts";
+import { ApiPods } from "./api-pods.ts";
+import { ClusterViewFixture, type PodSpec, rawNode, rawPod } from "./cluster-view-fixture.ts";
+import { memoryAdapter, register, type Registration } from "./memory-registry.ts";
+import { MetricsReading } from "./operator-metrics.ts";
+
+export const REGISTRY = "main";
+export const POLICY = "all";
+
+interface PolicyShape {
+  readonly name?: string;
+  readonly uid?: string;
+  readonly mode?: "Audit" | "Enforce" | "Paused";
+  readonly match?: object;
+  readonly priority?: number;
+  readonly registries?: readonly string[];
+  readonly service?: object;
+  readonly zombies?: object;
+}
+
+interface Line extends Readonly<Record<string, unknown>> {
+  readonly msg: string;
+}
+
+/**
+ * The instance controller on a clock that stands still, with the real policies, registries and cluster view around it;
+ * in the place of the servers stand a registry inside the process and the pods that an API server would answer with.
+ */
+export class InstanceStage {
+  readonly cluster = new ClusterViewFixture();
+  readonly clock = this.cluster.clock;
+  readonly api = new ApiPods();
+  readonly server = new MemoryRegistry(this.clock);
+  readonly metrics = createMetrics({ version: "0" });
+  readonly lines: Line[] = [];
+  /** What was told to people: `evicted ID RESULT` and `judged ID VERDICT`. */
+  readonly told: string[] = [];
+  /** Policies whose status would be looked at again. */
+  readonly changed: string[] = [];
+  readonly policies: Policies;
+  readonly registries: Registries;
+  readonly controller: InstanceController;
+  /** Replaces methods of the adapter. */
+  disturbed: Partial<RegistryAdapter> = {};
+  /** The adapter as it is when nothing is disturbed. */
+  plain: RegistryAdapter | undefined;
+  leads = true;
+  lists = 0;
+  #term = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(options: { readonly sweepEveryMs?: number; readonly dryRun?: boolean } = {}) {
+    const { clock, cluster, metrics } = this;
+    const log = createLogger({
+      level: "debug",
+      destination: { write: (line) => void this.lines.push(JSON.parse(line) as Line) },
+    });
+    const random = (): number => 0.5;
+    this.policies = new Policies((namespace) => cluster.view.namespaceLabels(namespace));
+    this.registries = new Registries({
+      makeAdapter: (name) => ({ adapter: this.#adapter(name), reconfigure: () => undefined }),
+      readSecret: () => Promise.resolve(undefined),
+      clusterUid: Promise.resolve("cluster-1"),
+      clock,
+      random,
+      log,
+    });
+    this.controller = new InstanceController({
+      cluster: cluster.view,
+      policies: this.policies,
+      registries: this.registries,
+      live: this.api,
+      isLeader: () => this.leads,
+      requestList: () => {
+        this.lists++;
+      },
+      events: {
+        evicted: (_, entry: EvictionEntry) => void this.told.push(`evicted ${entry.id} ${entry.result}`),
+        judged: (_, judgement: Judgement, _before: VerdictKind | undefined, decision: Decision | undefined) => {
+          const blocked = decision?.act === "None" ? ` ${decision.blockedBy}` : "";
+          this.told.push(`judged ${judgement.record.id} ${judgement.verdict.kind}${blocked}`);
+        },
+      },
+      metrics,
+      log,
+      clock,
+      random,
+      sweepEveryMs: options.sweepEveryMs ?? 30_000,
+      dryRun: options.dryRun ?? false,
+      freshForMs: 15_000,
+    });
+    this.controller.summary.subscribe((policy) => this.changed.push(policy));
+    cluster.nodes.set(rawNode({ name: "node-1", addresses: ["192.168.0.1"], podCIDRs: ["10.42.0.0/16"] }));
+    cluster.namespace("kube-system");
+    cluster.namespace("shop", "shop", { team: "shop" });
+    this.registry();
+    this.policy();
+  }
+
+  /** Becomes leader, and works until everything is settled. */
+  async start(): Promise<void> {
+    this.leads = true;
+    this.#term = new AbortController();
+    this.#running = this.controller.run(this.#term.signal);
+    await this.advance(0);
+  }
+
+  /** Loses leadership. */
+  async end(): Promise<void> {
+    this.leads = false;
+    const ended = this.endGracefully();
+    await this.advance(15_000);
+    await ended;
+  }
+
+  /** Is told to end its term, and leads until it has. */
+  async endGracefully(): Promise<void> {
+    this.#term.abort();
+    await this.#running;
+    this.#running = undefined;
+  }
+
+  get isWorking(): boolean {
+    return this.#running !== undefined;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#running !== undefined) await this.end();
+    const closing = this.registries.close();
+    await this.advance(20_000);
+    await closing;
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.clock.advance(ms);
+  }
+
+  /** Creates or changes a policy; mode Enforce unless something else is said. */
+  policy(shape: PolicyShape = {}): void {
+    const previous = this.policies.object(shape.name ?? POLICY);
+    const object = policyObject(shape, (previous?.generation ?? 0) + 1);
+    this.policies.apply([
+      previous === undefined
+        ? { type: "Added", object, createdAfter: -Infinity }
+        : { type: "Modified", object, previous },
+    ]);
+  }
+
+  deletePolicy(name = POLICY): void {
+    const object = this.policies.object(name);
+    if (object !== undefined) this.policies.apply([{ type: "Deleted", object, final: true }]);
+  }
+
+  registry(shape: { readonly name?: string; readonly uid?: string; readonly deleted?: boolean } = {}): void {
+    const { name = REGISTRY, uid = `uid-${name}`, deleted = false } = shape;
+    const object = registryObject(name, uid);
+    const change: Change<RegistryObject> = deleted
+      ? { type: "Deleted", object, final: true }
+      : { type: "Added", object, createdAfter: -Infinity };
+    this.registries.apply([change]);
+  }
+
+  /** A pod appears or changes, in the view and in the API. */
+  pod(spec: PodSpec): void {
+    const raw = rawPod(spec);
+    this.cluster.pods.set(raw, this.clock.monotonic());
+    this.api.set(this.cluster.projector.project(raw));
+  }
+
+  /** It ends by its kubelet's word, seen by one event; its object stays. */
+  kill(spec: PodSpec): void {
+    const raw = rawPod({ ...spec, phase: "Succeeded", container: "terminated" });
+    this.cluster.pods.set(raw);
+    this.api.set(this.cluster.projector.project(raw));
+  }
+
+  /** Its object leaves as it is: with a container that runs, nobody knows what became of that. */
+  vanish(spec: PodSpec): void {
+    this.cluster.pods.delete(rawPod({ ...spec, deleting: true }));
+    this.api.delete(spec.uid ?? `uid-${spec.name}`);
+  }
+
+  register(id: string, ip: string, registration?: Registration): void {
+    register(this.server, id, ip, registration);
+  }
+
+  isListed(id: string): boolean {
+    return this.server.get(id) !== undefined;
+  }
+
+  /** Lines of the log that have all these fields. */
+  having(fields: Readonly<Record<string, unknown>>): Line[] {
+    const wanted = Object.entries(fields);
+    return this.lines.filter((line) => wanted.every(([name, value]) => line[name] === value));
+  }
+
+  /** Verdicts noted for a record, oldest first. */
+  verdicts(id: string): string[] {
+    return this.having({ step: "judge", instance: id }).map(({ verdict, reason }) => [verdict, reason].join(" "));
+  }
+
+  async scrape(): Promise<MetricsReading> {
+    return new MetricsReading(await this.metrics.render(), 0);
+  }
+
+  #adapter(name: string): RegistryAdapter {
+    return memoryAdapter(name, this.server, this.clock, (plain) => {
+      this.plain = plain;
+      return {
+        read: (id, signal) => (this.disturbed.read ?? plain.read)(id, signal),
+        readLife: (record, signal) => (this.disturbed.readLife ?? plain.readLife)(record, signal),
+        deregister: (...call) => (this.disturbed.deregister ?? plain.deregister)(...call),
+      };
+    });
+  }
+}
+
+function policyObject(shape: PolicyShape, generation: number): PolicyObject {
+  const { name = POLICY, uid = `uid-${name}`, mode = "Enforce" } = shape;
+  const { match, priority, registries = [REGISTRY], service, zombies } = shape;
+  const creationTimestamp = "2026-01-01T00:00:00Z";
+  return projectPolicy({
+    metadata: { name, uid, generation, resourceVersion: "1", creationTimestamp },
+    spec: {
+      mode,
+      ...(match !== undefined && { match }),
+      ...(priority !== undefined && { priority }),
+      registration: {
+        registries: registries.map((registry) => ({ name: registry })),
+        ...(service !== undefined && { service }),
+        ...(zombies !== undefined && { zombies }),
+      },
+    },
+  });
+}
+
+function registryObject(name: string, uid: string): RegistryObject {
+  return projectRegistry({
+    metadata: { name, uid, generation: 1, resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" },
+    spec: { type: "Etcd", endpoints: ["http://127.0.0.1:2379"], etcd: { layouts: [{ layout: "Kratos" }] } },
+  });
+}
