@@ -64,7 +64,8 @@ test("a watch that is held stops caughtUpTo, and events let go move it on", asyn
   expect(sink.names).toEqual([]);
   rule.remove();
   await eventually(() => expect(sink.names).toEqual(["held"]));
-  expect(reflector.freshness().caughtUpTo).toBeGreaterThan(heldAt);
+  // An event of another kind may have moved the barriers beyond this one: then the next bookmark tells.
+  await eventually(() => expect(reflector.freshness().caughtUpTo).toBeGreaterThan(heldAt));
 });
 
 test("bookmarks that are swallowed stop caughtUpTo while other kinds are written, and a complete list moves it on", async () => {
