@@ -102,6 +102,21 @@ export type LifeReading =
       readonly startedAt: number;
       readonly endedAt: number;
     }
+  | {
+      readonly kind: "Heartbeat";
+      /** Identity of who beats, as the registry shows it; a reading of another source starts afresh. */
+      readonly source: string;
+      /** Time without a heartbeat after which the registry calls it missed, milliseconds. */
+      readonly grantedMs: number;
+      /**
+       * Local monotonic milliseconds: no heartbeat has reached the registry since then, by an unbroken watch over its own
+       * word that they are missed. Undefined while it does not say so.
+       */
+      readonly silentSince: number | undefined;
+      /** Monotonic milliseconds when the reading was taken (request start and end). */
+      readonly startedAt: number;
+      readonly endedAt: number;
+    }
   /** The registry can not tell (no lease, no heartbeat). */
   | { readonly kind: "None" };
 
