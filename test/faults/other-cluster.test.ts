@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Operator } from "../support/operator.ts";
-import { frameworks, layoutOf, layouts, Stage, type StagedInstance } from "../support/operator-stage.ts";
+import { frameworks, layoutOf, Stage, type StagedInstance } from "../support/operator-stage.ts";
 import { eventually } from "../support/operator-wait.ts";
 import { etcdNaming, kitex, Registrant } from "../support/registrants/index.ts";
 
