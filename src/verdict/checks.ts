@@ -31,10 +31,8 @@ export const viewIsStale: Check = ({ clusterProblem, registryProblem }) => {
 };
 
 /** What is not ours may be alive where we can not look. */
-export const isForeign: Check = (
-  { record, rules },
-  { endpoint, kind, owners, strangers, tombstones, inPodNetwork },
-) => {
+export const isForeign: Check = ({ record, rules }, place) => {
+  const { endpoint, kind, owners, strangers, tombstones } = place;
   if (record.managedBy !== undefined) return open("Foreign", "ManagedElsewhere", `managed by ${record.managedBy}`);
   const required = Object.entries(rules.requiredMetadata);
   const different = required.find(([key, value]) => record.metadata[key] !== value);
@@ -42,7 +40,7 @@ export const isForeign: Check = (
   const everOurs = owners.length + strangers.length + tombstones.length > 0;
   if (everOurs || kind === "NodeAddress") return undefined;
   if (!endpoint.isIp) return open("Foreign", "HostNameUnknown", `no pod is known as ${endpoint.host}`);
-  if (inPodNetwork || required.length > 0) return undefined;
+  if (required.length > 0 || place.inPodNetwork) return undefined;
   return open("Foreign", "OutsidePodNetwork", `${endpoint.host} is in no pod network and was no pod's`);
 };
 
@@ -133,11 +131,9 @@ export const showsLife: Check = (facts, endpoint) => {
 };
 
 /** A node out of touch may run anything; without a lease nobody else can tell. */
-export const nodeIsUnreachable: Check = (
-  facts,
-  { endpoint, kind, writers, tombstones, inPodNetwork, unreachableUntil },
-) => {
+export const nodeIsUnreachable: Check = (facts, place) => {
   if (isLeased(facts)) return undefined;
+  const { endpoint, kind, writers, tombstones } = place;
   const unconfirmed = writers.filter(({ confirmed }) => !confirmed);
   const lost = unconfirmed.find((writer) => !isVouchedFor(writer) && !isLookedAfter(writer));
   if (lost !== undefined) {
@@ -145,10 +141,10 @@ export const nodeIsUnreachable: Check = (
     return open("Unknown", "NodeUnreachable", `${nameOf(lost.tombstone)} may still run on node ${node}`);
   }
   if (unconfirmed.length > 0) return undefined;
-  if (kind !== "PodAddress" || !(inPodNetwork || tombstones.length > 0)) {
+  if (kind !== "PodAddress" || !(tombstones.length > 0 || place.inPodNetwork)) {
     return open("Unknown", "NobodyCanTell", `${endpoint.host} is no pod's address, and the entry has no lease`);
   }
-  if (unreachableUntil !== Infinity) return undefined;
+  if (place.unreachableUntil !== Infinity) return undefined;
   return open("Unknown", "NodeUnreachable", `a node that could run ${endpoint.host} is out of touch`);
 };
 

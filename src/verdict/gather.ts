@@ -102,8 +102,13 @@ function gatherEndpoint(
     tombstones,
     writersKnown: writersKnown && nodes.every((node) => hasKnownAddresses(node, input)),
     witnesses: kind === "PodAddress" ? cluster.witnesses(endpoint.host) : [],
-    inPodNetwork: endpoint.isIp && isInPodNetwork(endpoint.host, cluster, rules),
-    unreachableUntil: endpoint.isIp ? cluster.unreachableUntil(endpoint.host) : Infinity,
+    // Asked for by few checks, and of few records: most have an owner that lives.
+    get inPodNetwork() {
+      return endpoint.isIp && isInPodNetwork(endpoint.host, cluster, rules);
+    },
+    get unreachableUntil() {
+      return endpoint.isIp ? cluster.unreachableUntil(endpoint.host) : Infinity;
+    },
   };
 }
 

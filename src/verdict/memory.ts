@@ -22,6 +22,8 @@ const ownerless: ReadonlySet<string> = new Set<Reason>(["NodeUnreachable", "Nobo
 export function afterJudgement(facts: Facts, verdict: Verdict): InstanceMemory {
   const { memory, now, completeLists } = facts;
   const unconfirmed = hasOwner(verdict) ? [] : unconfirmedOf(facts);
+  // The usual case: a sweep over what lives makes nothing new to remember.
+  if (isBlank(memory) && unconfirmed.length === 0 && !isAbsent(verdict)) return memory;
   if (!isAbsent(verdict)) return { ...memory, suspectSince: undefined, listsAtSuspect: 0, unconfirmed };
   if (memory.suspectSince !== undefined) return { ...memory, unconfirmed };
   return { ...memory, suspectSince: now, listsAtSuspect: completeLists, unconfirmed };
@@ -85,6 +87,10 @@ function cannotTell(now: number): LifeMemory {
     refreshedAfter: -Infinity,
     refreshedBefore: Infinity,
   };
+}
+
+function isBlank({ suspectSince, listsAtSuspect, unconfirmed }: InstanceMemory): boolean {
+  return suspectSince === undefined && listsAtSuspect === 0 && unconfirmed.length === 0;
 }
 
 function hasOwner({ kind }: Verdict): boolean {

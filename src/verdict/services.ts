@@ -39,6 +39,9 @@ export class LearnedServices implements ServiceKnowledge {
   /** The workload registers this service, or is expected to. */
   expect(registry: string, workload: string, service: string): void {
     const key = keyOf(registry, workload);
+    // The order counts only when something is to be forgotten before long; a sweep says the same of every record.
+    const hasRoom = this.#services.size <= this.#limits.workloads / 2;
+    if (hasRoom && this.#services.get(key)?.has(service) === true) return;
     const isKnown = this.#services.has(key);
     const before = this.#services.get(key);
     const services = isKnown ? before : new Set<string>();

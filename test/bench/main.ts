@@ -14,7 +14,8 @@ import { World } from "./world.ts";
 
 /** How long deaths go on at each rate, seconds: 100/s gives 2,000 of them. */
 const STORM_SECONDS = 20;
-const IDLE_SECONDS = 20;
+/** Two sweeps long. */
+const IDLE_SECONDS = 60;
 /** A view is at most about ten seconds old, so after this everything written before counts as older than what follows. */
 const SETTLE_MS = 15_000;
 const COLD_START_LIMIT_MS = 300_000;

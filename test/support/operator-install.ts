@@ -9,10 +9,23 @@ const execute = promisify(execFile);
 
 /** Where config/default puts the operator, and as whom it runs there. */
 export const OPERATOR_NAMESPACE = "hygeia-system";
+/** Also the name of its Deployment. */
 const SERVICE_ACCOUNT = "hygeia-controller-manager";
 
 const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
 const KINDS = ["registries", "registrationpolicies", "registrationreports"].map((plural) => `crd/${plural}.hygeia.dev`);
+
+interface Deployment {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly {
+          readonly env?: readonly { readonly name: string; readonly value?: string }[];
+        }[];
+      };
+    };
+  };
+}
 
 /** One installation for each cluster, whoever asks first. */
 const installed = new Map<string, Promise<void>>();
@@ -31,6 +44,22 @@ export async function operatorToken(cluster: ClusterAccess): Promise<string> {
     const path = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/serviceaccounts/${SERVICE_ACCOUNT}/token`;
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { expirationSeconds: 3600 } };
     return (await client.create<{ status: { token: string } }>(path, body)).status.token;
+  } finally {
+    await client.close();
+  }
+}
+
+/** The NODE_OPTIONS that the installed Deployment gives the process. */
+export async function operatorNodeOptions(cluster: ClusterAccess): Promise<string> {
+  const client = new KubeClient(cluster, 1);
+  try {
+    const deployment = await client.get<Deployment>(
+      `/apis/apps/v1/namespaces/${OPERATOR_NAMESPACE}/deployments/${SERVICE_ACCOUNT}`,
+    );
+    const environment = deployment.spec.template.spec.containers.flatMap(({ env }) => env ?? []);
+    const found = environment.find(({ name }) => name === "NODE_OPTIONS")?.value;
+    if (found === undefined) throw new Error("the Deployment of config/default sets no NODE_OPTIONS");
+    return found;
   } finally {
     await client.close();
   }

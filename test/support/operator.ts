@@ -7,7 +7,7 @@ import { request } from "undici";
 import { type ManagedProcess, Scope, writeKubeconfig } from "../env/index.ts";
 import type { KubeProxy } from "../env/proxy/index.ts";
 import type { ClusterAccess } from "./cluster-fixture.ts";
-import { installOperator, OPERATOR_NAMESPACE, operatorToken } from "./operator-install.ts";
+import { installOperator, OPERATOR_NAMESPACE, operatorNodeOptions, operatorToken } from "./operator-install.ts";
 import { type LogLine, OperatorLog } from "./operator-log.ts";
 import { MetricsReading } from "./operator-metrics.ts";
 import { eventually } from "./operator-wait.ts";
@@ -30,8 +30,8 @@ const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const HTTP_TIMEOUT_MS = 2_000;
 
 /**
- * Starts the operator as `node src/main.ts`, with exactly the rights that config/default gives it (which is applied
- * first where it is not yet), and waits until its process answers. It ends with its parent.
+ * Starts the operator as `node src/main.ts`, with exactly the rights and Node options that config/default gives it (which
+ * is applied first where it is not yet), and waits until its process answers. It ends with its parent.
  */
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { cluster, proxy, name = "operator" } = options;
@@ -39,7 +39,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const scope = new Scope();
   const directory = scope.directory(name);
   const kubeconfig = join(directory, "kubeconfig");
-  const token = await operatorToken(cluster);
+  const [token, nodeOptions] = await Promise.all([operatorToken(cluster), operatorNodeOptions(cluster)]);
   if (proxy === undefined) writeKubeconfig(kubeconfig, { url: cluster.url, caFile: cluster.caFile, token });
   else proxy.writeKubeconfig(kubeconfig, token);
   const [probePort = 0, metricsPort = 0] = await scope.ports(2);
@@ -58,7 +58,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
       name,
       command: globalThis.process.execPath,
       args: [MAIN, ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
-      env: { NODE_OPTIONS: "", ...options.env },
+      env: { NODE_OPTIONS: nodeOptions, ...options.env },
       logFile,
       ready: async () => (await probe("/healthz")).status === 200,
       stopGrace: 10_000,

@@ -91,7 +91,7 @@ export class InstanceStates {
     const { registry, service } = record;
     const { kind } = verdict;
     if (kind === "Live" && before?.kind === "Live" && isSamePolicy && before.service === service) {
-      this.#states.set(key, { ...before, memory });
+      if (before.memory !== memory) this.#states.set(key, { ...before, memory });
       return false;
     }
     const old = isSamePolicy ? before : undefined;
