@@ -10,13 +10,20 @@ const FRAME_HEADER_LENGTH = 9;
 const DATA = 0;
 
 /**
- * Stands between the operator and etcd and can stop evictions at the last moment: the operator has read, judged, fenced
- * and sent its transaction, and etcd has not received it. Everything else passes.
+ * Where evictions are stopped:
+ * - `BeforeWrite`: the operator has read, judged, fenced and sent its transaction, and etcd has not received it.
+ * - `AfterWrite`: etcd has received it and answers; whatever the operator sends next over that connection, the read that
+ *   is to verify the eviction first of all, is stopped.
  */
+export type GateStop = "BeforeWrite" | "AfterWrite";
+
+/** Stands between the operator and etcd and can stop evictions at the last moment. Everything else passes. */
 export class EtcdGate {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
-  #armed = false;
+  #stop: GateStop | undefined;
+  /** So many evictions pass before one is stopped. */
+  #free = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -28,7 +35,7 @@ export class EtcdGate {
     const gate = new EtcdGate(createServer({ noDelay: true }));
     gate.#server.on("connection", (client) => {
       const server = connect({ host, port: Number(port), noDelay: true });
-      const connection = new Connection(client, server, () => gate.#armed);
+      const connection = new Connection(client, server, () => gate.#stopNext());
       gate.#connections.add(connection);
       for (const socket of [client, server]) {
         socket.on("error", () => connection.end());
@@ -48,9 +55,18 @@ export class EtcdGate {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** From now on evictions wait for {@link release}. */
-  arm(): void {
-    this.#armed = true;
+  /**
+   * From now on evictions wait for {@link release}.
+   * @param free so many pass before
+   */
+  arm(stop: GateStop = "BeforeWrite", free = 0): void {
+    this.#stop = stop;
+    this.#free = free;
+  }
+
+  /** From now on evictions pass; those that wait go on waiting. */
+  disarm(): void {
+    this.#stop = undefined;
   }
 
   /** Evictions that wait now. */
@@ -60,7 +76,7 @@ export class EtcdGate {
 
   /** Lets them go on to etcd, in the order they came. */
   release(): void {
-    this.#armed = false;
+    this.disarm();
     for (const connection of this.#connections) connection.release();
   }
 
@@ -70,22 +86,31 @@ export class EtcdGate {
     for (const connection of this.#connections) connection.end();
     await closed;
   }
+
+  /** What is to become of the eviction that comes now. */
+  #stopNext(): GateStop | undefined {
+    if (this.#stop === undefined || this.#free === 0) return this.#stop;
+    this.#free -= 1;
+    return undefined;
+  }
 }
 
-/** One HTTP/2 connection; streams that carry an eviction are stopped one by one. */
+/** One HTTP/2 connection; streams that carry an eviction, or come after one, are stopped one by one. */
 class Connection {
   readonly #client: Socket;
   readonly #server: Socket;
-  readonly #armed: () => boolean;
+  readonly #stopNext: () => GateStop | undefined;
   #bytes = Buffer.alloc(0);
   #greeted = false;
+  /** The newest stream when an eviction passed after which nothing more is to pass. */
+  #lastStream = Infinity;
   /** Frames of stopped streams. */
   readonly #stopped = new Map<number, Buffer[]>();
 
-  constructor(client: Socket, server: Socket, armed: () => boolean) {
+  constructor(client: Socket, server: Socket, stopNext: () => GateStop | undefined) {
     this.#client = client;
     this.#server = server;
-    this.#armed = armed;
+    this.#stopNext = stopNext;
     server.on("data", (chunk) => client.write(chunk));
     client.on("data", (chunk) => this.#receive(chunk));
   }
@@ -97,6 +122,7 @@ class Connection {
   release(): void {
     for (const frames of this.#stopped.values()) for (const frame of frames) this.#server.write(frame);
     this.#stopped.clear();
+    this.#lastStream = Infinity;
   }
 
   end(): void {
@@ -120,9 +146,12 @@ class Connection {
 
   #pass(frame: Buffer): void {
     const stream = frame.readUInt32BE(5) & 0x7fffffff;
-    const isEviction = frame.readUInt8(3) === DATA && this.#armed() && frame.includes(MARK);
+    const isEviction = frame.readUInt8(3) === DATA && frame.includes(MARK);
+    const stop = isEviction ? this.#stopNext() : undefined;
     let frames = this.#stopped.get(stream);
-    if (frames === undefined && isEviction) this.#stopped.set(stream, (frames = []));
+    const isStopped = stop === "BeforeWrite" || stream > this.#lastStream;
+    if (frames === undefined && isStopped) this.#stopped.set(stream, (frames = []));
+    if (stop === "AfterWrite") this.#lastStream = Math.min(this.#lastStream, stream);
     if (frames === undefined) this.#server.write(frame);
     else frames.push(frame);
   }
