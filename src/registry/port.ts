@@ -102,6 +102,19 @@ export type LifeReading =
       readonly startedAt: number;
       readonly endedAt: number;
     }
+  | {
+      readonly kind: "Heartbeat";
+      /**
+       * Differs when the registrant wrote or changed state in a way that the registry shows; a reading of another source
+       * starts afresh.
+       */
+      readonly source: string;
+      /** The registry has missed its heartbeats. */
+      readonly missed: boolean;
+      /** Monotonic milliseconds when the reading was taken (request start and end). */
+      readonly startedAt: number;
+      readonly endedAt: number;
+    }
   /** The registry can not tell (no lease, no heartbeat). */
   | { readonly kind: "None" };
 

@@ -38,7 +38,7 @@ export function afterLifeReading(
   reading: LifeReading,
   now: number,
 ): InstanceMemory {
-  if (reading.kind === "None") return { ...memory, life: cannotTell(now) };
+  if (reading.kind !== "Lease") return { ...memory, life: cannotTell(now) };
   if (reading.startedAt < record.seenAt) return memory;
   const { lease, grantedMs, remainingMs, startedAt, endedAt } = reading;
   const before = memory.life;
