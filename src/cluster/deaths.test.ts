@@ -157,10 +157,25 @@ describe("what becomes of a pod", () => {
     "marked Failed by PodGC and removed while a container ran: not confirmed": [
       [
         ["set", running],
-        ["set", { ...running, phase: "Failed" }],
-        ["delete", { ...running, phase: "Failed" }],
+        ["set", { ...running, markedByPodGC: true }],
+        ["delete", { ...running, markedByPodGC: true }],
       ],
       { live: false, deaths: ["NotConfirmed"], seenAt: 3 },
+    ],
+    "marked Failed by PodGC in a crash loop: alive while the object is there, for no kubelet said that it is over": [
+      [
+        ["set", crashed],
+        ["set", { ...crashed, markedByPodGC: true }],
+      ],
+      alive,
+    ],
+    "marked Failed by PodGC in a crash loop and removed: its containers were terminated, which is less than finished": [
+      [
+        ["set", crashed],
+        ["set", { ...crashed, markedByPodGC: true }],
+        ["delete", { ...crashed, markedByPodGC: true }],
+      ],
+      { live: false, deaths: ["ContainersTerminated"], seenAt: 1 },
     ],
     "missing from a list while it ran: not witnessed": [
       [["set", running], ["list"]],

@@ -12,16 +12,22 @@ export class NodeEntry implements NodeState {
   #record: NodeRecord;
   #since: number;
   #unreachableUntil: number;
+  #returnedAt: number | undefined;
+  /** It ran pods before, or may have: the next time it becomes Ready is a return. */
+  #hasPast: boolean;
   /** While the node is not settled: every address it gave before this moment is in the view. */
   #reportedUntil: number;
 
   /**
    * @param now when it was seen first
    * @param reportedUntil every address it gave before this moment is in the view
+   * @param past it was there before under this name (`Returned`), is proven to be new, or neither
    */
-  constructor(record: NodeRecord, now: number, reportedUntil: number) {
+  constructor(record: NodeRecord, now: number, reportedUntil: number, past: "Returned" | "New" | "Unknown") {
     this.#record = record;
     this.#since = now;
+    this.#returnedAt = past === "Returned" ? now : undefined;
+    this.#hasPast = past !== "New" || record.ready;
     this.#reportedUntil = reportedUntil;
     this.#unreachableUntil = isInTouch(record) ? now : Infinity;
   }
@@ -37,6 +43,9 @@ export class NodeEntry implements NodeState {
   }
   get since(): number {
     return this.#since;
+  }
+  get returnedAt(): number | undefined {
+    return this.#returnedAt;
   }
   get addresses(): readonly string[] {
     return this.#record.addresses;
@@ -59,6 +68,8 @@ export class NodeEntry implements NodeState {
     if (before.ready !== record.ready) {
       this.#reportedUntil = this.reportedUntil(horizon);
       this.#since = now;
+      if (record.ready && this.#hasPast) this.#returnedAt = now;
+      this.#hasPast = true;
     }
     if (isInTouch(before) !== isInTouch(record)) this.#unreachableUntil = isInTouch(record) ? now : Infinity;
     this.#record = record;

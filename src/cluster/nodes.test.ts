@@ -42,6 +42,54 @@ describe("a node", () => {
   });
 });
 
+describe("a node has returned", () => {
+  const returnedAt = (cluster: ClusterViewFixture): number | undefined => cluster.view.node("n")?.returnedAt;
+
+  it("never, while it stays Ready", async () => {
+    const cluster = new ClusterViewFixture();
+    cluster.nodes.set(rawNode({ name: "n" }));
+    await cluster.advance(minute);
+    cluster.nodes.set(rawNode({ name: "n", podCIDRs: ["10.42.0.0/24"] }));
+    expect(returnedAt(cluster)).toBeUndefined();
+  });
+
+  it("when it is Ready again, not when it stops being so", async () => {
+    const cluster = new ClusterViewFixture();
+    cluster.nodes.set(rawNode({ name: "n" }));
+    await cluster.advance(minute);
+    cluster.nodes.set(rawNode({ name: "n", ready: false }));
+    expect(returnedAt(cluster)).toBeUndefined();
+    await cluster.advance(minute);
+    cluster.nodes.set(rawNode({ name: "n" }));
+    expect(returnedAt(cluster)).toBe(cluster.now);
+  });
+
+  it("when it becomes Ready and was there before we were", () => {
+    const cluster = new ClusterViewFixture();
+    cluster.nodes.list([rawNode({ name: "n", ready: false })]);
+    cluster.nodes.set(rawNode({ name: "n" }));
+    expect(returnedAt(cluster)).toBe(cluster.now);
+  });
+
+  it("when it comes back under its name", async () => {
+    const cluster = new ClusterViewFixture();
+    cluster.nodes.set(rawNode({ name: "n", ready: false }));
+    cluster.nodes.delete(rawNode({ name: "n" }));
+    await cluster.advance(minute);
+    cluster.nodes.set(rawNode({ name: "n" }));
+    expect(returnedAt(cluster)).toBe(cluster.now);
+  });
+
+  it("not when it becomes Ready for the first time", async () => {
+    const cluster = new ClusterViewFixture();
+    await cluster.advance(minute);
+    cluster.nodes.set(rawNode({ name: "n", ready: false }), cluster.now - 1000);
+    await cluster.advance(1000);
+    cluster.nodes.set(rawNode({ name: "n" }));
+    expect(returnedAt(cluster)).toBeUndefined();
+  });
+});
+
 describe("the pod network", () => {
   it("is what the nodes say now, in both families and at every length", () => {
     const cluster = new ClusterViewFixture();

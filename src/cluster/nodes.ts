@@ -108,7 +108,13 @@ export class Nodes {
   #add(record: NodeRecord, createdAfter: number, now: number): void {
     const removed = this.#removed.get(record.name);
     // No pod can have been bound to a node before the node existed.
-    const entry = new NodeEntry(record, now, removed?.reportedUntil ?? createdAfter);
+    const past = createdAfter === -Infinity ? "Unknown" : "New";
+    const entry = new NodeEntry(
+      record,
+      now,
+      removed?.reportedUntil ?? createdAfter,
+      removed === undefined ? past : "Returned",
+    );
     if (removed !== undefined) this.#forget(removed);
     this.#byName.set(record.name, entry);
     this.#hosts.add(record.name, record.addresses);

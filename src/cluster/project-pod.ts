@@ -49,7 +49,7 @@ export class PodProjector {
       namespace: identity.namespace,
       name: identity.name,
       resourceVersion: identity.resourceVersion,
-      phase: phaseOf(status?.phase),
+      phase: phaseOf(status),
       deleting: (metadata?.deletionTimestamp ?? null) !== null,
       terminated: isTerminated(containers, [
         ...(status?.containerStatuses ?? []),
@@ -93,8 +93,19 @@ function isSidecar(container: RawContainer): boolean {
   return container.restartPolicy === "Always";
 }
 
-function phaseOf(phase: string | undefined): PodRecord["phase"] {
-  return phase !== undefined && phases.has(phase) ? (phase as PodRecord["phase"]) : "Unknown";
+function phaseOf(status: RawPod["status"]): PodRecord["phase"] {
+  const phase = status?.phase ?? "";
+  return phases.has(phase) && !isPhaseByPodGC(status) ? (phase as PodRecord["phase"]) : "Unknown";
+}
+
+/**
+ * PodGC marks the pods of a vanished node Failed before it removes them, without asking a kubelet; a phase that is final
+ * already it leaves as it is, and then adds no condition either (Kubernetes 1.36, pkg/controller/podgc).
+ */
+function isPhaseByPodGC(status: RawPod["status"]): boolean {
+  return (
+    status?.conditions?.some(({ type, reason }) => type === "DisruptionTarget" && reason === "DeletionByPodGC") ?? false
+  );
 }
 
 /** A container without a status may run unseen, so it counts as running. */

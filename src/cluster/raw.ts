@@ -56,6 +56,7 @@ export interface RawPod {
 export interface RawCondition {
   type?: string;
   status?: string;
+  reason?: string;
 }
 
 export interface RawNode {

@@ -10,6 +10,7 @@ export interface DeclaredPort {
 
 /** What is kept of a Pod: at most 1 KiB, projected when it arrives. Strings that repeat are interned. */
 export interface PodRecord extends ObjectIdentity {
+  /** `Unknown` also where PodGC made it Failed: then no kubelet vouches for it. */
   readonly phase: "Pending" | "Running" | "Succeeded" | "Failed" | "Unknown";
   /** `metadata.deletionTimestamp` is set. */
   readonly deleting: boolean;
@@ -52,8 +53,8 @@ export interface LivePod {
 }
 
 /**
- * - `Finished`: phase Succeeded or Failed with every container terminated. Kubelets of 1.27 and later report this
- *   before they let a pod be deleted.
+ * - `Finished`: phase Succeeded or Failed, and not by PodGC's word, with every container terminated. Kubelets of 1.27 and
+ *   later report this before they let a pod be deleted.
  * - `ContainersTerminated`: gone, or terminating, with every container terminated but the phase not terminal.
  * - `NotConfirmed`: the object went away while a container was not terminated (forced delete, PodGC).
  * - `NotWitnessed`: missing from a later complete list, last seen while it was running.
@@ -104,6 +105,11 @@ export interface NodeState {
   readonly ready: boolean;
   /** Local monotonic milliseconds of the last change of `ready` that we saw. */
   readonly since: number;
+  /**
+   * When it became Ready again, or came back under its name, local monotonic milliseconds: its pods may have been
+   * started anew, each at another address than before. Undefined when it was never away while we watched.
+   */
+  readonly returnedAt: number | undefined;
   readonly addresses: readonly string[];
   readonly podCIDRs: readonly string[];
   /** Taint node.kubernetes.io/out-of-service: an administrator vouches that nothing runs there any more. */

@@ -104,13 +104,15 @@ export type LifeReading =
     }
   | {
       readonly kind: "Heartbeat";
-      /**
-       * Differs when the registrant wrote or changed state in a way that the registry shows; a reading of another source
-       * starts afresh.
-       */
+      /** Identity of who beats, as the registry shows it; a reading of another source starts afresh. */
       readonly source: string;
-      /** The registry has missed its heartbeats. */
-      readonly missed: boolean;
+      /** Time without a heartbeat after which the registry calls it missed, milliseconds. */
+      readonly grantedMs: number;
+      /**
+       * Local monotonic milliseconds: no heartbeat has reached the registry since then, by an unbroken watch over its own
+       * word that they are missed. Undefined while it does not say so.
+       */
+      readonly silentSince: number | undefined;
       /** Monotonic milliseconds when the reading was taken (request start and end). */
       readonly startedAt: number;
       readonly endedAt: number;

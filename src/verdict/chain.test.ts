@@ -319,6 +319,36 @@ describe("confirmed death", () => {
       hiddenSince: SEEN + 1,
       is: "Zombie DeathConfirmed",
     },
+    "a node that came back runs its pods anew: one that is still listed elsewhere could have written it": {
+      record: { seenAt: NOW - 60_000 },
+      tombstones: [dead("a")],
+      nodes: [node({ returnedAt: NOW - 70_000 })],
+      is: "Suspect PossibleNewborn",
+    },
+    "a pod of a node that had not come back yet could have written it, for its kubelet was quicker than our news": {
+      record: { seenAt: NOW - 60_000 },
+      tombstones: [dead("a")],
+      nodes: [node({ returnedAt: NOW - 1 })],
+      is: "Suspect PossibleNewborn",
+    },
+    "a node that came back long ago has reported the addresses of all its pods": {
+      record: { seenAt: NOW - 60_000 },
+      tombstones: [dead("a")],
+      nodes: [node({ returnedAt: NOW - 75_000 })],
+      is: "Zombie DeathConfirmed",
+    },
+    "a node that came back runs nothing that wrote it long before": {
+      record: { seenAt: NOW - 80_000 },
+      tombstones: [dead("a")],
+      nodes: [node({ returnedAt: NOW - 4_000 })],
+      is: "Zombie DeathConfirmed",
+    },
+    "another node's return says nothing": {
+      tombstones: [dead("a")],
+      record: { seenAt: NOW - 60_000 },
+      nodes: [node(), node({ name: "node-2", returnedAt: NOW - 60_000 })],
+      is: "Zombie DeathConfirmed",
+    },
     "a pod that the view does not hold yet could have written it": {
       tombstones: [dead("a")],
       caughtUpTo: SEEN,

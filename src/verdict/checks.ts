@@ -69,11 +69,11 @@ export const cameBack: Check = ({ memory }) =>
   memory.resurrected ? open("Resurrected", "CameBack", "registered again after we removed it") : undefined;
 
 /** A terminating pod still serves; it can be evidence only where nobody else can have made the registration. */
-export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers }) => {
+export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers, writersKnown }) => {
   const owner = owners.find(({ mayHaveWritten }) => mayHaveWritten) ?? owners[0];
   if (owner === undefined) return undefined;
   const provable =
-    facts.writersKnown &&
+    writersKnown &&
     kind !== "NodeAddress" &&
     strangers.length === 0 &&
     owner.mayHaveWritten &&
@@ -94,7 +94,7 @@ export const witnessDisagrees: Check = (_, { endpoint, strangers, tombstones, wi
 /** The kubelet's word for everybody who could have written it. */
 export const deathIsConfirmed: Check = (facts, endpoint) => {
   const dead = confirmedDeath(facts, endpoint);
-  if (dead === undefined || !facts.writersKnown) return undefined;
+  if (dead === undefined || !endpoint.writersKnown) return undefined;
   const { tombstone } = dead;
   return zombie(
     "DeathConfirmed",
@@ -109,7 +109,7 @@ export const addressIsReused: Check = (facts, endpoint) => {
   const [stranger] = strangers;
   if (stranger === undefined || owners.length > 0) return undefined;
   const onLostNode = writers.some(({ confirmed, node }) => !confirmed && node?.ready !== true);
-  const unseen = !facts.exactGuard && !facts.writersKnown;
+  const unseen = !facts.exactGuard && !endpoint.writersKnown;
   if (onLostNode || unseen || recentSign(facts, endpoint) !== undefined) return undefined;
   return zombie(
     "AddressReused",
@@ -173,12 +173,14 @@ export const deathIsUnconfirmed: Check = (facts, endpoint) => {
   const [dead] = doubtful;
   if (dead === undefined) return undefined;
   if (isLeased(facts)) return fallsSilent(facts, dead);
-  return doubtful.every(isVouchedFor) ? vouchedFor(facts, dead) : endedByKubelet(facts, endpoint, doubtful, dead);
+  return doubtful.every(isVouchedFor)
+    ? vouchedFor(facts, endpoint, dead)
+    : endedByKubelet(facts, endpoint, doubtful, dead);
 };
 
 /** Otherwise nothing is known but that no pod is there: time must pass. */
 export const nobodyIsThere: Check = (facts, endpoint) => {
-  if (!facts.writersKnown) return possibleNewborn(facts);
+  if (!endpoint.writersKnown) return possibleNewborn(facts);
   const { memory, now } = facts;
   const { since, waitMs, heard } = isLeased(facts) ? absentAndSilent(facts, endpoint) : absentAndEnded(facts, endpoint);
   const waiting = waitFor(facts, since + waitMs);
@@ -256,8 +258,8 @@ function fallsSilent(facts: Facts, { tombstone }: DeadWriter): Verdict {
   };
 }
 
-function vouchedFor(facts: Facts, { tombstone }: DeadWriter): Verdict {
-  if (!facts.writersKnown) return possibleNewborn(facts);
+function vouchedFor(facts: Facts, endpoint: EndpointFacts, { tombstone }: DeadWriter): Verdict {
+  if (!endpoint.writersKnown) return possibleNewborn(facts);
   const message = `${nameOf(tombstone)} is gone (${tombstone.reason}), and node ${tombstone.pod.node} is out of service`;
   return zombie("NodeOutOfService", message, evidence("Unconfirmed", tombstone.pod, tombstone.seenAt, true));
 }
@@ -268,7 +270,7 @@ function endedByKubelet(
   doubtful: readonly DeadWriter[],
   { tombstone }: DeadWriter,
 ): Verdict {
-  if (!facts.writersKnown) return possibleNewborn(facts);
+  if (!endpoint.writersKnown) return possibleNewborn(facts);
   const { node } = tombstone.pod;
   // A removed pod gets its whole grace period from its kubelet.
   const ended = doubtful.map(({ tombstone: { pod, seenAt } }) => seenAt + pod.graceMs);

@@ -17,11 +17,6 @@ export interface Facts {
   readonly completeLists: number;
   /** The adapter's compare-and-delete tells every newborn's registration from the old one. */
   readonly exactGuard: boolean;
-  /**
-   * Every pod that could have written the record is in the view with its address. Where the guard is not exact the
-   * record may have been rewritten unseen at any time, so then nobody at all may be without an address.
-   */
-  readonly writersKnown: boolean;
   readonly endpoints: readonly EndpointFacts[];
 }
 
@@ -37,6 +32,11 @@ export interface EndpointFacts {
   readonly writers: readonly DeadWriter[];
   /** Every death known at the address, newest first; also those that could not have written the record. */
   readonly tombstones: readonly Tombstone[];
+  /**
+   * Every pod that could have written the record is in the view with its address. Where the guard is not exact the
+   * record may have been rewritten unseen at any time, so then nobody at all may be without an address.
+   */
+  readonly writersKnown: boolean;
   readonly witnesses: readonly SliceWitness[];
   readonly inPodNetwork: boolean;
   /** See ClusterReader.unreachableUntil. */

@@ -1,4 +1,4 @@
-import type { AddressLookup, AddressView, ClusterReader, LivePod, Tombstone } from "../cluster/types.ts";
+import type { AddressLookup, AddressView, ClusterReader, LivePod, NodeState, Tombstone } from "../cluster/types.ts";
 import type { ViewProblem } from "../kube/types.ts";
 import { type Cidr, parseCidr } from "../net/address.ts";
 import type { Endpoint, InstanceRecord, RegistryFreshness } from "../registry/port.ts";
@@ -36,12 +36,18 @@ const LATE_STATUS_MS = 10_000;
 /** No machine comes back, and starts its pods under other addresses, faster than this, milliseconds. */
 const QUICK_RESTART_MS = 15_000;
 
+/**
+ * Within this time before and after a node is seen Ready again its pods may have addresses that nobody was told,
+ * milliseconds: its kubelet was in touch up to 70 s before we see it (see KUBELET_HEARS_MS), and reports within 5 s.
+ */
+const RETURN_MS = 75_000;
+
 /** Makes every look-up that a judgement needs, so that the checks are functions of one plain object. */
 export function gather(input: JudgeInput): Facts {
   const { record, cluster, registry, rules, exactGuard, now } = input;
   const memory = input.memory ?? noMemory;
   const freshness = cluster.freshness(now);
-  const hiddenSince = cluster.hiddenSince(now);
+  const writersKnown = isAddressOfAllKnown(input, freshness.caughtUpTo);
   return {
     now,
     record,
@@ -51,9 +57,7 @@ export function gather(input: JudgeInput): Facts {
     registryProblem: registryProblemOf(registry, now, input.maxRegistryAgeMs ?? DEFAULT_MAX_AGE_MS),
     completeLists: cluster.completeLists,
     exactGuard,
-    writersKnown:
-      record.seenAt < freshness.caughtUpTo && (exactGuard ? record.seenAt < hiddenSince : hiddenSince === Infinity),
-    endpoints: record.endpoints.map((endpoint) => gatherEndpoint(endpoint, input, memory)),
+    endpoints: record.endpoints.map((endpoint) => gatherEndpoint(endpoint, input, memory, writersKnown)),
   };
 }
 
@@ -69,24 +73,44 @@ export function registryProblemOf(registry: RegistryFreshness, now: number, maxA
   return { reason: "Stale", message: `no canary came back for ${Math.round(age / 1000)} s` };
 }
 
-function gatherEndpoint(endpoint: Endpoint, input: JudgeInput, memory: InstanceMemory): EndpointFacts {
+/** No pod without a known address can have written the record: neither one in the view nor one that is not in it yet. */
+function isAddressOfAllKnown({ record, cluster, exactGuard, now }: JudgeInput, caughtUpTo: number): boolean {
+  const hiddenSince = cluster.hiddenSince(now);
+  return record.seenAt < caughtUpTo && (exactGuard ? record.seenAt < hiddenSince : hiddenSince === Infinity);
+}
+
+function gatherEndpoint(
+  endpoint: Endpoint,
+  input: JudgeInput,
+  memory: InstanceMemory,
+  writersKnown: boolean,
+): EndpointFacts {
   const { cluster, rules } = input;
   const lookup = lookUp(endpoint, cluster);
   const kind = kindOf(endpoint, lookup);
   const live = lookup?.live ?? [];
   const strangers = kind === "PodAddress" ? live.filter((pod) => isStranger(pod, input)) : [];
   const tombstones = withRemembered(lookup?.tombstones ?? [], endpoint, memory, live);
+  const writers = tombstones.filter((t) => canHaveWritten(t, input)).map((t) => deadWriterOf(t, kind, input));
+  const nodes = [...live, ...writers.map(({ tombstone }) => tombstone)].map(({ pod }) => cluster.node(pod.node));
   return {
     endpoint,
     kind,
     owners: live.filter((pod) => !strangers.includes(pod)).map((pod) => ownerOf(pod, input)),
     strangers,
-    writers: tombstones.filter((t) => canHaveWritten(t, input)).map((t) => deadWriterOf(t, kind, input)),
+    writers,
     tombstones,
+    writersKnown: writersKnown && nodes.every((node) => hasKnownAddresses(node, input)),
     witnesses: kind === "PodAddress" ? cluster.witnesses(endpoint.host) : [],
     inPodNetwork: endpoint.isIp && isInPodNetwork(endpoint.host, cluster, rules),
     unreachableUntil: endpoint.isIp ? cluster.unreachableUntil(endpoint.host) : Infinity,
   };
+}
+
+/** A node that came back starts its pods anew, at other addresses than those that are still listed. */
+function hasKnownAddresses(node: NodeState | undefined, { record, now }: JudgeInput): boolean {
+  if (node?.returnedAt === undefined || now - node.returnedAt >= RETURN_MS) return true;
+  return record.seenAt < node.returnedAt - RETURN_MS;
 }
 
 function lookUp(endpoint: Endpoint, cluster: ClusterReader): AddressView | AddressLookup | undefined {

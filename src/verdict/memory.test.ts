@@ -157,6 +157,64 @@ describe("a life reading", () => {
   });
 });
 
+describe("a reading of heartbeats", () => {
+  const record = recordOf({ record: { ttlMs: 15_000 } });
+  const reading = (startedAt: number, silentSince: number | undefined, source = "42"): LifeReading => {
+    return { kind: "Heartbeat", source, grantedMs: 15_000, silentSince, startedAt, endedAt: startedAt + 40 };
+  };
+
+  const table: Readonly<Record<string, { readonly silentSince: number | undefined; readonly bounds: object }>> = {
+    "that none is missed: the last one may have come just now, and came within the time the registry waits": {
+      silentSince: undefined,
+      bounds: { refreshedAfter: NOW - 15_000, refreshedBefore: NOW + 40 },
+    },
+    "that they are missed: none came since the registry said so first, and nobody knows when the last did": {
+      silentSince: NOW - 20_000,
+      bounds: { refreshedAfter: -Infinity, refreshedBefore: NOW - 20_000 },
+    },
+  };
+  for (const [sentence, { silentSince, bounds }] of Object.entries(table)) {
+    it(sentence, () => {
+      const { life: after } = afterLifeReading(noMemory, record, reading(NOW, silentSince), NOW);
+      expect(after).toMatchObject({ lease: "42", readings: 1, firstAt: NOW, grantedMs: 15_000, ...bounds });
+    });
+  }
+
+  it("continues those of the same source, and starts afresh with another's", () => {
+    const first = afterLifeReading(noMemory, record, reading(NOW, NOW), NOW);
+    const second = afterLifeReading(first, record, reading(NOW + 30_000, NOW), NOW);
+    expect(second.life).toMatchObject({ readings: 2, firstAt: NOW, refreshedBefore: NOW });
+    const third = afterLifeReading(second, record, reading(NOW + 31_000, NOW, "43"), NOW);
+    expect(third.life).toMatchObject({ readings: 1, firstAt: NOW + 31_000 });
+  });
+
+  const deaths: Readonly<Record<string, { readonly beats: readonly (number | undefined)[]; readonly is: string }>> = {
+    "an unconfirmed death is believed when the heartbeats stayed away": {
+      beats: [NOW - 40_000, NOW - 40_000],
+      is: "Zombie",
+    },
+    "an unconfirmed death is not believed while the registry hears heartbeats": {
+      beats: [undefined, undefined],
+      is: "Contested",
+    },
+    "an unconfirmed death is not believed when a heartbeat came in between": {
+      beats: [NOW - 40_000, NOW - 1_000],
+      is: "Suspect",
+    },
+  };
+  for (const [sentence, { beats, is }] of Object.entries(deaths)) {
+    it(sentence, () => {
+      const tombstones = [dead("a", { reason: "NotConfirmed", seenAt: NOW - 40_000, endedAfter: NOW - 41_000 })];
+      const scene: Scene = { record: { ttlMs: 15_000 }, tombstones };
+      let memory = memoryAfter(scene);
+      for (const [index, silentSince] of beats.entries()) {
+        memory = afterLifeReading(memory, record, reading(NOW - 35_000 + index * 34_500, silentSince), NOW);
+      }
+      expect(judge(inputOf({ ...scene, memory })).verdict.kind).toBe(is);
+    });
+  }
+});
+
 describe("a comeback", () => {
   it("is remembered with everything else", () => {
     const before = { ...noMemory, suspectSince: 5 };

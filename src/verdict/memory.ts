@@ -38,23 +38,35 @@ export function afterLifeReading(
   reading: LifeReading,
   now: number,
 ): InstanceMemory {
-  if (reading.kind !== "Lease") return { ...memory, life: cannotTell(now) };
+  if (reading.kind === "None") return { ...memory, life: cannotTell(now) };
   if (reading.startedAt < record.seenAt) return memory;
-  const { lease, grantedMs, remainingMs, startedAt, endedAt } = reading;
   const before = memory.life;
-  const continues = before?.lease === lease && before.firstAt >= record.seenAt && before.lastAt <= startedAt;
+  const lease = reading.kind === "Lease" ? reading.lease : reading.source;
+  const continues = before?.lease === lease && before.firstAt >= record.seenAt && before.lastAt <= reading.startedAt;
   const life: LifeMemory = {
     lease,
     readings: continues ? before.readings + 1 : 1,
-    firstAt: continues ? before.firstAt : startedAt,
-    lastAt: startedAt,
-    grantedMs,
-    // The remaining time falls as time passes and jumps to the granted time with a refresh. So one reading tells when
-    // the last refresh was: readings close to each other can not hide one between them.
-    refreshedAfter: startedAt - (grantedMs - remainingMs),
-    refreshedBefore: endedAt - (grantedMs - remainingMs) + ROUNDING_MS,
+    firstAt: continues ? before.firstAt : reading.startedAt,
+    lastAt: reading.startedAt,
+    grantedMs: reading.grantedMs,
+    ...lastRefresh(reading),
   };
   return { ...memory, life };
+}
+
+/** When the registrant was last heard of, as far as one reading tells. */
+function lastRefresh(
+  reading: Exclude<LifeReading, { kind: "None" }>,
+): Pick<LifeMemory, "refreshedAfter" | "refreshedBefore"> {
+  const { startedAt, endedAt, grantedMs } = reading;
+  if (reading.kind === "Lease") {
+    // The remaining time falls as time passes and jumps to the granted time with a refresh. So one reading tells when
+    // the last refresh was: readings close to each other can not hide one between them.
+    const ageMs = grantedMs - reading.remainingMs;
+    return { refreshedAfter: startedAt - ageMs, refreshedBefore: endedAt - ageMs + ROUNDING_MS };
+  }
+  if (reading.silentSince !== undefined) return { refreshedAfter: -Infinity, refreshedBefore: reading.silentSince };
+  return { refreshedAfter: startedAt - grantedMs, refreshedBefore: endedAt };
 }
 
 /** We removed the record and somebody registered it again. It stays so while the record is listed. */

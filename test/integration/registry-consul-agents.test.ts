@@ -47,6 +47,7 @@ function processAt({ url }: ConsulAgent) {
         check: { ttl: "1s", deregistercriticalserviceafter: "10m" },
       } as Parameters<typeof client.agent.service.register>[0] & object),
     beat: (note = "") => client.agent.check.pass({ id: `service:${id}`, note }),
+    fail: (note: string) => client.agent.check.fail({ id: `service:${id}`, note }),
     services: async () => Object.keys(await client.agent.services()),
   };
 }
@@ -176,17 +177,28 @@ describe("with its agent alive", () => {
       return reading;
     };
     await eventually(async () => {
-      expect((await life()).missed).toBe(false);
+      expect((await life()).silentSince).toBeUndefined();
+    });
+    const beatAt = performance.now();
+    await eventually(async () => {
+      expect((await life()).silentSince).toBeGreaterThan(beatAt);
     });
     await eventually(async () => {
-      expect((await life()).missed).toBe(true);
+      const [first, second] = [await life(), await life()];
+      expect(second).toMatchObject({ source: first.source, silentSince: first.silentSince });
     });
     const silent = await life();
     await registrant.beat();
     await eventually(async () => {
       const alive = await life();
-      expect(alive.missed).toBe(false);
+      expect(alive.silentSince).toBeUndefined();
       expect(alive.source).not.toBe(silent.source);
+    });
+    // Who says of itself that it is not well lives.
+    await registrant.fail("no database");
+    await eventually(async () => {
+      expect((await life()).source).not.toBe(silent.source);
+      expect((await life()).silentSince).toBeUndefined();
     });
   });
 

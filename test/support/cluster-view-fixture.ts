@@ -19,6 +19,8 @@ export interface PodSpec {
   readonly ips?: readonly string[];
   readonly hostIPs?: readonly string[];
   readonly phase?: string;
+  /** PodGC made it Failed and is about to remove it. */
+  readonly markedByPodGC?: boolean;
   readonly deleting?: boolean;
   /** State of its one container; `none` when the kubelet has not reported it. */
   readonly container?: "running" | "waiting" | "terminated" | "none";
@@ -32,6 +34,8 @@ export interface PodSpec {
 }
 
 let revision = 1;
+
+const podGCCondition = { type: "DisruptionTarget", status: "True", reason: "DeletionByPodGC" };
 
 /** A Pod as the API server sends it. */
 export function rawPod(spec: PodSpec): object {
@@ -56,7 +60,8 @@ export function rawPod(spec: PodSpec): object {
       containers: [{ name: "app", ports: spec.ports ?? [{ name: "http", containerPort: 8080 }] }],
     },
     status: {
-      phase: spec.phase ?? "Running",
+      phase: spec.phase ?? (spec.markedByPodGC === true ? "Failed" : "Running"),
+      ...(spec.markedByPodGC === true && { conditions: [podGCCondition] }),
       podIP: ips[0],
       podIPs: ips.map((ip) => ({ ip })),
       hostIP: hostIPs[0],

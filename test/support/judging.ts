@@ -80,6 +80,7 @@ export function node(fields: Partial<NodeState> = {}): NodeState {
     name: "node-1",
     ready: true,
     since: -Infinity,
+    returnedAt: undefined,
     addresses: ["192.168.0.1"],
     podCIDRs: ["10.42.0.0/24"],
     outOfService: false,

@@ -35,7 +35,7 @@ export type Framework = RegistryLayout["layout"] | "Unleased";
 type LayoutOptions = InstanceOptions & { readonly name?: string };
 
 /** How each framework registers; those without a prefix of their own get one of ours. */
-const layoutOf: Readonly<Record<Framework, (options: LayoutOptions) => Layout>> = {
+export const layoutOf: Readonly<Record<Framework, (options: LayoutOptions) => Layout>> = {
   GoMicro: goMicro,
   GoZero: ({ service, ...options }) => goZero({ service: `zero/${service}`, ...options }),
   Kratos: kratos,

@@ -78,10 +78,10 @@ export async function startConsulHarness(): Promise<RegistryHarness> {
   return new ConsulHarness(server, proxy);
 }
 
-/** Entries of an external node that consul-esm would probe: nobody keeps them, and their checks are kept up to date. */
+/** Entries of an external node: nobody keeps them. */
 class ConsulHarness implements RegistryHarness {
   readonly freshWithin = 5_000;
-  readonly life = "Heartbeat";
+  readonly life = "None";
   readonly #server: ConsulServer;
   readonly #proxy: TcpProxy;
   readonly #api: ConsulApi;
@@ -104,14 +104,12 @@ class ConsulHarness implements RegistryHarness {
     this.#processes++;
     // Processes that write the very same are told apart by nobody: see registry-consul-writes.test.ts.
     const meta = { process: String(this.#processes) };
-    const nodeMeta = { "external-probe": "true" };
     const registration: CatalogRegistration = {
       id: instance,
       service,
       host,
       port,
       meta,
-      nodeMeta,
       ...(ttl === 0 ? {} : { status: "passing" }),
     };
     await this.#api.put("/v1/catalog/register", catalogRegistration(registration));
@@ -126,11 +124,8 @@ class ConsulHarness implements RegistryHarness {
 
   async keepAlive(id: string): Promise<void> {
     this.#beats++;
-    await this.#check(id, "passing", `beat ${String(this.#beats)}`);
-  }
-
-  async fallSilent(id: string): Promise<void> {
-    await this.#check(id, "critical", "TTL expired");
+    const registration = { ...this.#known(id), output: `beat ${String(this.#beats)}` };
+    await this.#api.put("/v1/catalog/register", catalogRegistration(registration));
   }
 
   async remove(id: string): Promise<void> {
@@ -172,12 +167,6 @@ class ConsulHarness implements RegistryHarness {
   async close(): Promise<void> {
     await this.#proxy.stop();
     await this.#server.stop();
-  }
-
-  async #check(id: string, status: "passing" | "critical", output: string): Promise<void> {
-    const registration = { ...this.#known(id), status, output };
-    this.#written.set(id, registration);
-    await this.#api.put("/v1/catalog/register", catalogRegistration(registration));
   }
 
   #known(id: string): CatalogRegistration {

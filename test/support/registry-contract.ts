@@ -23,8 +23,8 @@ export interface RegistryHarness {
   adapter(): RegistryAdapter;
   /** Milliseconds within which an adapter over a good network proves that its view is current. */
   readonly freshWithin: number;
-  /** How the registry hears that a process with a ttl lives; without it by a lease that runs down. */
-  readonly life?: "Lease" | "Heartbeat";
+  /** How the registry hears that a process with a ttl lives, and forgets it; without it by a lease that runs down. */
+  readonly life?: "Lease" | "None";
 
   /** The processes' side, which the network below does not touch. */
   /** Registers, in place of whoever has the id. @returns the record's id */
@@ -33,8 +33,6 @@ export interface RegistryHarness {
   rewrite(id: string): Promise<void>;
   /** The process that registered says that it lives. */
   keepAlive(id: string): Promise<void>;
-  /** The registry has heard nothing of the process for too long. Present where life is a heartbeat. */
-  fallSilent?(id: string): Promise<void>;
   /** The process that registered goes in good order. */
   remove(id: string): Promise<void>;
   isListed(id: string): Promise<boolean>;
@@ -113,7 +111,7 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
 
     /** Time after which the registry forgets a process with a ttl of so many seconds by itself, milliseconds. */
     function forgottenAfter(seconds: number): number {
-      return harness.life === "Heartbeat" ? 0 : seconds * 1000;
+      return harness.life === "None" ? 0 : seconds * 1000;
     }
     afterAll(async () => {
       await harness.close();
@@ -336,30 +334,8 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
         expect(await running.adapter.read(record.id, never)).toBeUndefined();
       });
 
-      it("sees whether a process is silent, and by another source that it is not any more", async ({ skip }) => {
-        if (harness.life !== "Heartbeat") skip();
-        const running = run();
-        const record = await registered(running);
-        const life = async () => {
-          const reading = await running.adapter.readLife(record, never);
-          if (reading.kind !== "Heartbeat") throw new Error("no heartbeat");
-          expect(reading.endedAt).toBeGreaterThanOrEqual(reading.startedAt);
-          return reading;
-        };
-        const first = await life();
-        expect(first.missed).toBe(false);
-        expect(await life()).toMatchObject({ source: first.source, missed: false });
-        await harness.fallSilent?.(record.id);
-        const silent = await life();
-        expect(silent.missed).toBe(true);
-        await harness.keepAlive(record.id);
-        const alive = await life();
-        expect(alive.missed).toBe(false);
-        expect(alive.source).not.toBe(silent.source);
-      });
-
       it("sees a silent lease run down and a refreshed one rise", async ({ skip }) => {
-        if (harness.life === "Heartbeat") skip();
+        if (harness.life === "None") skip();
         const running = run();
         const record = await registered(running, { ...one, ttl: 6 });
         const remaining = async (): Promise<number> => {
@@ -494,7 +470,7 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
         expect(await running.adapter.put(result.restore, never)).toBe(false);
         if (restored === undefined) throw new Error("not listed");
         const lease = { kind: "Lease", grantedMs: 60_000 };
-        const expected = harness.life === "Heartbeat" ? { kind: "Heartbeat", missed: false } : lease;
+        const expected = harness.life === "None" ? { kind: "None" } : lease;
         expect(await running.adapter.readLife(restored, never)).toMatchObject(expected);
       });
 

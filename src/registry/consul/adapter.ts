@@ -158,7 +158,11 @@ export class ConsulAdapter implements RegistryAdapter {
     const entry = await this.#read(record.id, signal, record.service);
     const endedAt = clock.monotonic();
     const heartbeat = entry === undefined ? undefined : heartbeatOf(entry);
-    return heartbeat === undefined ? { kind: "None" } : { kind: "Heartbeat", ...heartbeat, startedAt, endedAt };
+    if (heartbeat === undefined) return { kind: "None" };
+    const { source, expired } = heartbeat;
+    const silentSince = expired ? (this.#table.expiredSince(record.id, source) ?? endedAt) : undefined;
+    // The catalog does not tell a check's TTL: a heartbeat that is not missed may be as young as the reading.
+    return { kind: "Heartbeat", source, grantedMs: 0, silentSince, startedAt, endedAt };
   }
 
   async deregister(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {

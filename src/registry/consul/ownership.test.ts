@@ -59,33 +59,38 @@ describe("a removal", () => {
   });
 });
 
-const critical = { Status: "critical", Type: "ttl" };
+const expired = { Status: "critical", Type: "ttl", Output: "TTL expired" };
 const lives: Record<string, readonly [EntrySpec, boolean | undefined]> = {
-  "a living agent's check that passes": [{ agent: "passing", checks: [{ Type: "ttl" }] }, false],
-  "a living agent's check that is critical": [{ agent: "passing", checks: [critical] }, true],
-  "two checks of which one hears something": [
-    { agent: "passing", checks: [critical, { CheckID: "http", Type: "http" }] },
+  "a check by TTL that passes": [{ agent: "passing", checks: [{ Type: "ttl" }] }, false],
+  "a check by TTL that ran out": [{ agent: "passing", checks: [expired] }, true],
+  "a check by TTL that ran out after it said something": [
+    { agent: "passing", checks: [{ ...expired, Output: "TTL expired (last output before timeout follows): ok" }] },
+    true,
+  ],
+  "a registrant that says of itself that it is not well": [
+    { agent: "passing", checks: [{ ...expired, Output: "no database" }] },
     false,
   ],
-  "a check of consul-esm": [{ node: { Meta: { "external-probe": "true" } }, checks: [critical] }, true],
-  "nothing: the agent is dead": [{ agent: "critical", checks: [critical] }, undefined],
-  "nothing: nobody runs a check of the catalog": [{ checks: [critical] }, undefined],
-  "nothing: there is no check": [{ agent: "passing" }, undefined],
-  "nothing: maintenance and aliases hear nobody": [
-    {
-      agent: "passing",
-      checks: [
-        { CheckID: "_service_maintenance:web-1", Status: "critical" },
-        { CheckID: "alias", Type: "alias" },
-      ],
-    },
+  "two checks by TTL of which one hears something": [
+    { agent: "passing", checks: [expired, { CheckID: "other", Type: "ttl" }] },
+    false,
+  ],
+  "the one by TTL, whatever another asks": [
+    { agent: "passing", checks: [expired, { CheckID: "http", Type: "http" }] },
+    true,
+  ],
+  "nothing: a check by HTTP asks whoever answers": [
+    { agent: "passing", checks: [{ Status: "critical", Type: "http" }] },
     undefined,
   ],
+  "nothing: the agent is dead": [{ agent: "critical", checks: [expired] }, undefined],
+  "nothing: nobody runs a check of the catalog": [{ checks: [expired] }, undefined],
+  "nothing: there is no check": [{ agent: "passing" }, undefined],
 };
 
 describe("the registrant's life is told by", () => {
   it.each(Object.entries(lives))("%s", (_, [spec, missed]) => {
-    expect(heartbeatOf(catalogEntry(spec))?.missed).toBe(missed);
+    expect(heartbeatOf(catalogEntry(spec))?.expired).toBe(missed);
   });
 
   it("another source once a check was written", () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { catalogEntry, type EntrySpec } from "../../../test/support/consul-entries.ts";
 import type { InstanceRecord } from "../port.ts";
 import { Timeline } from "../timeline.ts";
+import { heartbeatOf } from "./life.ts";
 import type { AgentRoute } from "./ownership.ts";
 import { CatalogTable } from "./table.ts";
 import { formatVersion, parseVersion } from "./version.ts";
@@ -143,6 +144,33 @@ describe("the removal of an agent's entry", () => {
     expect(get().removal).toMatchObject({ effective: "No", reason: "AgentUnreachable" });
     list(3, { agent: "critical" });
     expect(get()).toMatchObject({ removal: { effective: "Yes" }, version, seenAt: 1 });
+  });
+});
+
+describe("silence", () => {
+  const silent = (ModifyIndex: number): EntrySpec => ({
+    agent: "passing",
+    checks: [{ Type: "ttl", Status: "critical", Output: "TTL expired", ModifyIndex }],
+  });
+  const sourceOf = (spec: EntrySpec): string => heartbeatOf(catalogEntry(spec))?.source ?? "";
+
+  it("lasts since the first list that told it, and begins anew with every write of the check", () => {
+    const { table, list } = tableWith();
+    list(500, silent(10));
+    list(700, silent(10));
+    expect(table.expiredSince(ID, sourceOf(silent(10)))).toBe(500);
+    list(900, silent(30));
+    expect(table.expiredSince(ID, sourceOf(silent(30)))).toBe(900);
+    expect(table.expiredSince(ID, sourceOf(silent(10)))).toBeUndefined();
+  });
+
+  it("is broken while the agent is dead, which hears nobody", () => {
+    const { table, list } = tableWith();
+    list(500, silent(10));
+    list(600, { ...silent(10), agent: "critical" });
+    expect(table.expiredSince(ID, sourceOf(silent(10)))).toBeUndefined();
+    list(700, silent(10));
+    expect(table.expiredSince(ID, sourceOf(silent(10)))).toBe(700);
   });
 });
 

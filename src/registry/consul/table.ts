@@ -3,6 +3,7 @@ import type { Endpoint, InstanceRecord } from "../port.ts";
 import type { Timeline } from "../timeline.ts";
 import { decode, type Decoded, type IgnoredReason } from "./decode.ts";
 import { EntryId } from "./entry-id.ts";
+import { type Heartbeat, heartbeatOf } from "./life.ts";
 import type { CatalogEntry } from "./model.ts";
 import { type AgentRoute, type Keeper, keeperOf, managerOf, removalOf } from "./ownership.ts";
 import { formatVersion, parseVersion, type RecordVersion } from "./version.ts";
@@ -15,6 +16,9 @@ interface Row {
   readonly node: string;
   /** Address and marks of the node: an entry can change with them though nobody wrote it. */
   readonly nodeState: string;
+  /** What its checks said when it was last written, and since when they have said that its time ran out. */
+  readonly heartbeat: Heartbeat | undefined;
+  readonly expiredSince: number | undefined;
 }
 
 export interface TableOptions {
@@ -63,6 +67,15 @@ export class CatalogTable {
   /** The name a service is listed under; undefined when it is not listed. */
   serviceOf(id: string): string | undefined {
     return this.#rows.get(id)?.record.service;
+  }
+
+  /**
+   * Since when the checks have said, without a break, that the registrant's time ran out; undefined when they do not, or
+   * say it for another source.
+   */
+  expiredSince(id: string, source: string): number | undefined {
+    const row = this.#rows.get(id);
+    return row?.heartbeat?.source === source ? row.expiredSince : undefined;
   }
 
   /** Whether a version is one of the data as it is now. */
@@ -162,7 +175,7 @@ export class CatalogTable {
     const node = entry.node.Node;
     const managedBy = managerOf(entry);
     const removal = removalOf(keeper, node, this.#options.routeTo(node));
-    const nodeState = JSON.stringify([entry.node.Address, managedBy, removal]);
+    const nodeState = JSON.stringify([entry.node.Address, managedBy, removal, keeper]);
     const text = formatVersion(version);
     if (known?.record.version === text && known.nodeState === nodeState) return known;
     const record: InstanceRecord = Object.freeze({
@@ -181,7 +194,10 @@ export class CatalogTable {
       quarantined: false,
       removal: Object.freeze(removal),
     });
-    return { record, version, keeper, node, nodeState };
+    const heartbeat = heartbeatOf(entry);
+    const goesOn = heartbeat !== undefined && known?.heartbeat?.source === heartbeat.source;
+    const expiredSince = heartbeat?.expired === true ? ((goesOn ? known.expiredSince : undefined) ?? now) : undefined;
+    return { record, version, keeper, node, nodeState, heartbeat, expiredSince };
   }
 
   /**

@@ -187,16 +187,19 @@ export function dubboApplication(options: InstanceOptions): Layout {
 
 /** etcd's own gRPC naming: `<target>/<name>`; `service` is the target. */
 export function etcdNaming(
-  options: InstanceOptions & { readonly name?: string; readonly lease?: "Leased" | "Unleased" },
+  options: InstanceOptions & {
+    readonly name?: string;
+    readonly lease?: "Leased" | "Unleased";
+    readonly metadata?: Readonly<Record<string, string>>;
+  },
 ): Layout {
   const { service, host, port } = options;
   const address = joinHostPort(host, port);
+  const value = JSON.stringify({ Op: 0, Addr: address, Metadata: options.metadata ?? null });
   return {
     framework: "etcd naming",
     ttl: options.lease === "Unleased" ? undefined : 10,
-    entries: () => [
-      { key: `${service}/${options.name ?? address}`, value: JSON.stringify({ Op: 0, Addr: address, Metadata: null }) },
-    ],
+    entries: () => [{ key: `${service}/${options.name ?? address}`, value }],
     directories: [],
     whenDeleted: "Nothing",
     whenLeaseLost: "Nothing",

@@ -62,7 +62,7 @@ export const brokenRules: Readonly<Record<string, BrokenRule>> = {
     isCommon: true,
   },
   "a view need not have caught up with the record": {
-    core: judging({ facts: (facts) => ({ ...facts, writersKnown: true }) }),
+    core: withEndpoints((endpoint) => ({ ...endpoint, writersKnown: true })),
     isCommon: true,
   },
   "the delete does not compare the version": { core: { comparesVersion: false }, isCommon: true },
@@ -91,7 +91,15 @@ export const brokenRules: Readonly<Record<string, BrokenRule>> = {
   },
   "every node is out of service": {
     core: withCluster({
-      node: (name) => ({ name, ready: false, since: 0, addresses: [], podCIDRs: [], outOfService: true }),
+      node: (name) => ({
+        name,
+        ready: false,
+        since: 0,
+        returnedAt: undefined,
+        addresses: [],
+        podCIDRs: [],
+        outOfService: true,
+      }),
     }),
     isCommon: true,
   },
@@ -126,7 +134,15 @@ export const brokenRules: Readonly<Record<string, BrokenRule>> = {
   },
   "every node is Ready": {
     core: withCluster({
-      node: (name) => ({ name, ready: true, since: -Infinity, addresses: [], podCIDRs: [], outOfService: false }),
+      node: (name) => ({
+        name,
+        ready: true,
+        since: -Infinity,
+        returnedAt: undefined,
+        addresses: [],
+        podCIDRs: [],
+        outOfService: false,
+      }),
     }),
     isCommon: false,
   },
