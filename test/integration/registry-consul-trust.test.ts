@@ -145,15 +145,16 @@ describe("with ACLs that deny by default", () => {
   });
 });
 
-it("shows its token in a header, and never in a URL", async () => {
+it.each(["127.0.0.1", "::1"])("shows its token in a header, and never in a URL (at %s)", async (host) => {
   const seen: IncomingMessage[] = [];
   const listener = createServer((request, response) => {
     seen.push(request);
     response.writeHead(500).end(`no, ${String(request.headers["x-consul-token"])}`);
   });
-  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => listener.listen(0, host, resolve));
   onTestFinished(() => void listener.close());
-  const url = `http://127.0.0.1:${String((listener.address() as AddressInfo).port)}`;
+  const name = host.includes(":") ? `[${host}]` : host;
+  const url = `http://${name}:${String((listener.address() as AddressInfo).port)}`;
   const { adapter } = follow({ endpoints: [url], token: UNKNOWN });
   await eventually(() => {
     expect(seen.length).toBeGreaterThan(2);

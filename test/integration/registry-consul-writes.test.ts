@@ -193,6 +193,21 @@ describe("what we keep in Consul", () => {
   });
 });
 
+describe("a named datacenter", () => {
+  it("goes with every request, and our sessions are made on a server of it", async () => {
+    const { adapter } = makeConsulAdapter({ connection: { endpoints: [server.url] }, scope: { datacenter: "dc1" } });
+    const view = runConsulAdapter(adapter);
+    await register();
+    expect(await adapter.deregister(await listed(view), fence(), never)).toMatchObject({ outcome: "Done" });
+    const elsewhere = makeConsulAdapter({ connection: { endpoints: [server.url] }, scope: { datacenter: "dc2" } });
+    await expect(elsewhere.adapter.read(`${EXTERNAL_NODE}/${id}`, never)).rejects.toMatchObject({
+      name: "RegistryError",
+      message: expect.stringMatching(/dc2|datacenter/) as string,
+    });
+    await elsewhere.adapter.close();
+  });
+});
+
 describe("putting back", () => {
   it("restores all there is: tags, weights, tagged addresses, and a node that is gone", async () => {
     const { adapter } = makeAdapter();

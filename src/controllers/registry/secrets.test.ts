@@ -120,6 +120,11 @@ describe("credentials", () => {
         reason: "SecretInvalid",
         says: /is not the private key of the certificate under tls\.crt$/,
       },
+      "of a token that no header can carry": {
+        change: (all) => (all["consul"] = { token: "hunter2\nx-evil: 1" }),
+        reason: "SecretInvalid",
+        says: /^spec\.consul\.tokenSecretRef: the value under "token" in Secret "consul" is no token$/,
+      },
     };
   for (const [what, { change, reason, says }] of Object.entries(problems)) {
     test(`can not be had because ${what}: field, Secret and key are named, no value`, async () => {

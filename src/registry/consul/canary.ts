@@ -87,7 +87,7 @@ export class Canary {
     const { clock, holder, random, timeoutMs } = this.#options;
     this.#count++;
     const value = `${holder} ${String(this.#count)} ${random().toString(36).slice(2)}`;
-    const session = await this.#session.id(client);
+    const session = await this.#session.id(client, signal);
     const startedAt = clock.monotonic();
     const floor = this.#highest;
     this.#lost.push(value);

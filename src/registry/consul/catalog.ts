@@ -15,6 +15,8 @@ export interface CatalogListing {
   readonly nodes: readonly CatalogNode[];
   /** What a blocking query goes on from. */
   readonly index: number;
+  /** The catalog's index just before, as the leader knew it. */
+  readonly before: number;
   /** Every write up to this index is in it. */
   readonly complete: number;
   /** Local monotonic milliseconds: everything committed before is in it. */
@@ -69,7 +71,7 @@ export async function listCatalog(
     );
   }
   const nodes = nodesIn(answer.body);
-  return { nodes, index, complete: Math.max(before, newest(nodes)), startedAt };
+  return { nodes, index, before, complete: Math.max(before, newest(nodes)), startedAt };
 }
 
 /**

@@ -132,6 +132,11 @@ export class ConsulClient {
     return this.#connection.token !== undefined;
   }
 
+  /** Requests may be for another datacenter than the endpoint's own. */
+  get namesDatacenter(): boolean {
+    return this.#scope.datacenter !== undefined;
+  }
+
   /** Counts the connections. */
   get turn(): number {
     return this.#turn;

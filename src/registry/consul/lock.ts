@@ -53,7 +53,7 @@ export class Lock {
   async hold(client: ConsulClient, fence: Fence, signal: AbortSignal): Promise<string | undefined> {
     const { key, holder, scope, timeoutMs } = this.#options;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const session = await this.#session.id(client);
+      const session = await this.#session.id(client, signal);
       if (session === this.#held) return session;
       if (!fence.isValid()) return undefined;
       const KV = { ...scope, Verb: "lock", Key: key, Session: session, Value: valueOf(holder) };

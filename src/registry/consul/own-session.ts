@@ -1,5 +1,7 @@
 import type { Clock } from "../../clock/clock.ts";
 import { type ConsulCall, type ConsulClient, Refused, within } from "./client.ts";
+import { CONSUL_SERVICE } from "./decode.ts";
+import { healthEntriesIn } from "./model.ts";
 
 export interface OwnSessionOptions {
   /** For a person who lists sessions. */
@@ -14,35 +16,41 @@ export interface OwnSessionOptions {
   readonly clock: Clock;
 }
 
+interface Current {
+  readonly id: Promise<string>;
+  /** Local monotonic milliseconds at which it was made or renewed. */
+  at: number;
+  renewal: Promise<boolean> | undefined;
+}
+
 /**
  * A session for keys of ours. With it they leave by themselves, whatever becomes of this process: Consul deletes them with
  * the session.
  */
 export class OwnSession {
   readonly #options: OwnSessionOptions;
-  #current: { readonly id: Promise<string>; at: number } | undefined;
+  #current: Current | undefined;
 
   constructor(options: OwnSessionOptions) {
     this.#options = options;
   }
 
   /**
-   * The session to write with now. Made by the first caller for all.
-   * @throws RegistryError
+   * The session to write with now. Made and renewed by the first caller for all, who may give up waiting for it.
+   * @throws RegistryError, or the signal's reason
    */
-  async id(client: ConsulClient): Promise<string> {
-    const { clock, refreshAfterMs, isKeptAlive } = this.#options;
-    const now = clock.monotonic();
-    const known = this.#current;
-    if (known !== undefined && now - known.at <= refreshAfterMs) return await known.id;
-    if (known === undefined || !isKeptAlive) return await this.#begin(client, now);
-    const id = await known.id;
-    if (!(await this.#renew(client, id))) {
-      if (this.#current === known) this.#current = undefined;
-      return await this.id(client);
+  async id(client: ConsulClient, signal: AbortSignal): Promise<string> {
+    signal.throwIfAborted();
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => {
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.#valid(client), aborted]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
-    known.at = now;
-    return id;
   }
 
   /** The session is gone, or belongs to data that is no more. */
@@ -58,27 +66,58 @@ export class OwnSession {
     await destroySession(client, await known.id, within(this.#options.timeoutMs, signal));
   }
 
-  async #begin(client: ConsulClient, now: number): Promise<string> {
-    const { name, ttlSeconds } = this.#options;
-    const id = client
-      .run("session.create", this.#call(), (consul, options) =>
-        consul.session.create({
-          ...options,
-          name,
-          ttl: `${String(ttlSeconds)}s`,
-          behavior: "delete",
-          // Whoever takes over must not wait, and no node's health is ours.
-          lockdelay: "0s",
-          checks: [],
-        }),
-      )
-      .then(({ body }) => (body as { readonly ID: string }).ID);
-    const current = { id, at: now };
+  async #valid(client: ConsulClient): Promise<string> {
+    const { clock, refreshAfterMs, isKeptAlive } = this.#options;
+    const known = this.#current;
+    const isOld = known !== undefined && clock.monotonic() - known.at > refreshAfterMs;
+    if (known === undefined || (isOld && !isKeptAlive)) return await this.#begin(client);
+    const id = await known.id;
+    if (!isOld) return id;
+    known.renewal ??= this.#renew(client, id).finally(() => {
+      known.renewal = undefined;
+    });
+    if (await known.renewal) {
+      known.at = clock.monotonic();
+      return id;
+    }
+    if (this.#current === known) this.#current = undefined;
+    return await this.#valid(client);
+  }
+
+  async #begin(client: ConsulClient): Promise<string> {
+    const current: Current = { id: this.#create(client), at: this.#options.clock.monotonic(), renewal: undefined };
     this.#current = current;
-    id.catch(() => {
+    current.id.catch(() => {
       if (this.#current === current) this.#current = undefined;
     });
-    return await id;
+    return await current.id;
+  }
+
+  async #create(client: ConsulClient): Promise<string> {
+    const { name, ttlSeconds } = this.#options;
+    const node = await this.#node(client);
+    const { body } = await client.run("session.create", this.#call(), (consul, options) =>
+      consul.session.create({
+        ...options,
+        name,
+        ttl: `${String(ttlSeconds)}s`,
+        behavior: "delete",
+        // Whoever takes over must not wait, and no node's health is ours.
+        lockdelay: "0s",
+        checks: [],
+        ...(node === undefined ? {} : { node }),
+      }),
+    );
+    return (body as { readonly ID: string }).ID;
+  }
+
+  /** A session belongs to a node. The one that is asked is none of another datacenter: there a server's has to do. */
+  async #node(client: ConsulClient): Promise<string | undefined> {
+    if (!client.namesDatacenter) return undefined;
+    const { body } = await client.run("health.service", this.#call(), (consul, options) =>
+      consul.health.service({ ...options, service: CONSUL_SERVICE, passing: true }),
+    );
+    return healthEntriesIn(body)[0]?.node.Node;
   }
 
   async #renew(client: ConsulClient, id: string): Promise<boolean> {

@@ -176,7 +176,8 @@ export class Stretch {
       const { index } = this.#position;
       const either = AbortSignal.any([signal, woken.signal]);
       const now = await awaitChange(this.#client, index, timing.waitFor, timing.callTimeout, either);
-      this.#checkIndex(now);
+      // Where there is no leader this answer is a stale one: only a consistent read can say that an index went back.
+      if (now < index) return "Behind";
       return now > index ? "Change" : cause;
     } catch (error) {
       signal.throwIfAborted();
@@ -193,6 +194,7 @@ export class Stretch {
     const now = (): number => clock.monotonic();
     const limits = { now, callTimeout: timing.callTimeout, listTimeout: timing.listTimeout };
     const listing = await listCatalog(this.#client, limits, signal);
+    this.#checkIndex(listing.before);
     metrics.listed(cause);
     const { nodes } = listing;
     const version = serverVersionIn(nodes);

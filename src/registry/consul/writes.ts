@@ -110,7 +110,7 @@ export class Writes {
     const [entry, session, undoSession] = await Promise.all([
       readEntry(client, id, record.service, within(callTimeout, signal)),
       lock.hold(client, fence, signal),
-      this.#undoSession.id(client),
+      this.#undoSession.id(client, signal),
     ]);
     if (entry === undefined || !this.#isJudged(entry, record)) {
       return await this.#unwritten(client, { record, undoKey, fence }, entry !== undefined, signal);
