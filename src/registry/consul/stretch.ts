@@ -202,6 +202,8 @@ export class Stretch {
       throw new RegistryError("FilteredByACLs", "the list lacks the servers themselves: it is not the whole catalog");
     publisher.serverVersion = version === "" ? "unknown" : version;
     routes.learnAddresses(nodes);
+    // Others have had to wait while a long answer was parsed.
+    await clock.sleep(0, signal);
     const isSame = listing.index === this.#position.index;
     const changed = table.replace(entriesOf(nodes), listing.complete, now());
     if (cause === "Compare" && isSame) metrics.repaired(changed.size);

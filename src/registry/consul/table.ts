@@ -42,6 +42,7 @@ export class CatalogTable {
   /** Entries that we deleted ourselves, and the index from which on a list is newer than that. */
   readonly #deleted = new Map<string, number>();
   #era: number;
+  #lastNode: { readonly node: CatalogEntry["node"]; readonly state: string } | undefined;
 
   constructor(options: TableOptions) {
     this.#options = options;
@@ -96,16 +97,22 @@ export class CatalogTable {
   ): ReadonlyMap<string, InstanceRecord | undefined> {
     const changed = new Map<string, InstanceRecord | undefined>();
     const rows = new Map<string, Row>();
+    this.#lastNode = undefined;
     const totals = new Map<IgnoredReason, number>();
     for (const entry of entries) {
       if (!this.#isOfInterest(entry.service.Service)) continue;
+      const id = new EntryId(entry.node.Node, entry.service.ID).toString();
+      const known = this.#rows.get(id);
+      // Most entries are as they were, and must not cost more than it takes to see that.
+      if (known !== undefined && this.#isUnchanged(known, entry)) {
+        rows.set(id, known);
+        continue;
+      }
       const decoded = decode(entry);
       if (typeof decoded === "string") {
         totals.set(decoded, (totals.get(decoded) ?? 0) + 1);
         continue;
       }
-      const id = new EntryId(entry.node.Node, entry.service.ID).toString();
-      const known = this.#rows.get(id);
       // A list that was read before our own deletion still shows it.
       if (
         known === undefined &&
@@ -169,13 +176,38 @@ export class CatalogTable {
     return servicePrefixes.length === 0 || servicePrefixes.some((prefix) => service.startsWith(prefix));
   }
 
+  #isUnchanged({ version, nodeState }: Row, entry: CatalogEntry): boolean {
+    const { node, service, checks } = entry;
+    return (
+      (node.PeerName ?? "") === "" &&
+      version.created === service.CreateIndex &&
+      version.modified === service.ModifyIndex &&
+      version.checks.length === checks.length &&
+      checks.every(({ CheckID, ModifyIndex }, i) => {
+        const known = version.checks[i];
+        return known?.[0] === CheckID && known[1] === ModifyIndex;
+      }) &&
+      nodeState === this.#nodeStateOf(entry)
+    );
+  }
+
+  /** What an entry owes to its node. Worked out once for all that are listed of one node. */
+  #nodeStateOf(entry: CatalogEntry): string {
+    const { node } = entry;
+    if (this.#lastNode?.node === node) return this.#lastNode.state;
+    const marks = [node.Meta?.["external-source"], node.Meta?.["synthetic-node"]];
+    const state = JSON.stringify([node.Address, marks, keeperOf(entry), this.#options.routeTo(node.Node)]);
+    this.#lastNode = { node, state };
+    return state;
+  }
+
   #rowOf(id: string, entry: CatalogEntry, decoded: Decoded, known: Row | undefined, now: number): Row {
     const version = versionOf(entry, this.#era);
     const keeper = keeperOf(entry);
     const node = entry.node.Node;
     const managedBy = managerOf(entry);
     const removal = removalOf(keeper, node, this.#options.routeTo(node));
-    const nodeState = JSON.stringify([entry.node.Address, managedBy, removal, keeper]);
+    const nodeState = this.#nodeStateOf(entry);
     const text = formatVersion(version);
     if (known?.record.version === text && known.nodeState === nodeState) return known;
     const record: InstanceRecord = Object.freeze({
