@@ -278,6 +278,7 @@ describe("a write that the registry does not acknowledge", () => {
     Unauthenticated: "Refused",
     PermissionDenied: "Refused",
     NoSpace: "Refused",
+    FilteredByACLs: "Unsettled",
     LeaseNotFound: "Refused",
     Unreachable: "Unsettled",
     TimedOut: "Unsettled",

@@ -7,6 +7,7 @@ import { HygeiaError } from "../errors.ts";
  * - `NoLeader`: the server answers, but its cluster has no quorum.
  * - `TLSFailed`: the message names the cause (expired, unknown authority, another name, client certificate refused).
  * - `Unauthenticated`, `PermissionDenied`: credentials missing or wrong; known, but not allowed.
+ * - `FilteredByACLs`: it answers, but leaves out what our credentials may not see.
  * - `NoSpace`: the registry accepts no writes until it is given room.
  * - `Compacted`: the history asked for is gone.
  * - `LeaseNotFound`: a lease of ours has left.
@@ -21,6 +22,7 @@ export type RegistryErrorCode =
   | "TLSFailed"
   | "Unauthenticated"
   | "PermissionDenied"
+  | "FilteredByACLs"
   | "NoSpace"
   | "Compacted"
   | "LeaseNotFound"

@@ -3,12 +3,12 @@ import { parseArgs } from "node:util";
 import { Scope, startControlPlane, startEtcd } from "../env/index.ts";
 import { installOperator } from "../support/operator-install.ts";
 import { startOperator } from "../support/operator.ts";
+import { consulDemo } from "./consul-demo.ts";
 import { BrokenPromise, Screen } from "./screen.ts";
 import { manifests, Story } from "./story.ts";
 
 /** The main job on a fresh machine: zombies leave a real registry, seen with kubectl. Ends by itself. */
-async function demo(keep: boolean): Promise<void> {
-  const screen = new Screen();
+async function etcdDemo(screen: Screen, wait: (kubeconfig: string) => Promise<void>): Promise<void> {
   const scope = new Scope();
   const log = (line: string): void => screen.say(line);
   try {
@@ -54,7 +54,7 @@ async function demo(keep: boolean): Promise<void> {
 
       screen.step("The end");
       await story.kubectl("get", "rpol,reg,rrep");
-      if (keep) await holdOpen(screen, controlPlane.kubeconfig);
+      await wait(controlPlane.kubeconfig);
     } catch (error) {
       process.stderr.write(`\nThe last lines of the operator's log:\n${operator.tail(10)}\n`);
       throw error;
@@ -79,12 +79,16 @@ async function holdOpen(screen: Screen, kubeconfig: string): Promise<void> {
 const { values } = parseArgs({
   options: { keep: { type: "boolean", default: false }, registries: { type: "string", default: "etcd" } },
 });
-if (values.registries !== "etcd") {
-  process.stderr.write(`--registries ${values.registries}: this version works with etcd only\n`);
-  process.exit(2);
-}
+const demos: Readonly<Record<string, typeof etcdDemo>> = { consul: consulDemo, etcd: etcdDemo };
+const chosen = values.registries.split(",").map((name) => ({ name, play: demos[name] }));
 try {
-  await demo(values.keep);
+  for (const { name, play } of chosen) {
+    if (play === undefined) throw new BrokenPromise(`--registries ${name}: this version knows consul and etcd`);
+    const screen = new Screen();
+    await play(screen, async (kubeconfig) => {
+      if (values.keep) await holdOpen(screen, kubeconfig);
+    });
+  }
   process.stdout.write("\nAll of it came true.\n");
 } catch (error) {
   const message = error instanceof BrokenPromise ? `not true: ${error.message}` : String((error as Error).stack);

@@ -1,5 +1,5 @@
 /** Real control planes and registries for tests, the demo and the bench: started in seconds, on 127.0.0.1 only. */
-export { startConsul } from "./consul.ts";
+export { type ConsulAgent, type ConsulOptions, type ConsulServer, startConsul } from "./consul.ts";
 export { type ControlPlane, startControlPlane } from "./control-plane.ts";
 export { type EtcdOptions, type EtcdServer, startEtcd } from "./etcd.ts";
 export { writeKubeconfig } from "./kubeconfig.ts";

@@ -1,6 +1,8 @@
 import { describeRegistryContract } from "../support/registry-contract.ts";
+import { startConsulHarness } from "../support/registry-consul.ts";
 import { startEtcdHarness } from "../support/registry-etcd.ts";
 import { startMemoryHarness } from "../support/registry-memory.ts";
 
 describeRegistryContract("the registry in memory", startMemoryHarness);
 describeRegistryContract("etcd", startEtcdHarness);
+describeRegistryContract("Consul", startConsulHarness);

@@ -39,6 +39,19 @@ export async function applyRegistry(
   return apply<Registry>(client, "Registry", "registries", name, { type: "Etcd", endpoints, etcd, ...spec });
 }
 
+/** Creates or changes a Registry for a Consul. */
+export async function applyConsulRegistry(
+  client: KubeClient,
+  name: string,
+  options: Pick<RegistrySpec, "endpoints"> & {
+    readonly consul?: Part<RegistrySpec["consul"] & object>;
+    readonly spec?: Part<Omit<RegistrySpec, "type" | "endpoints" | "consul" | "etcd">>;
+  },
+): Promise<Registry> {
+  const { endpoints, consul = {}, spec } = options;
+  return apply<Registry>(client, "Registry", "registries", name, { type: "Consul", endpoints, consul, ...spec });
+}
+
 /** Creates or changes a RegistrationPolicy; mode Enforce unless something else is said. */
 export async function applyPolicy(
   client: KubeClient,

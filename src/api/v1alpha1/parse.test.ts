@@ -47,7 +47,7 @@ describe("parseRegistry", () => {
   });
 
   const refused: Record<string, [spec: object, field: string, message: RegExp]> = {
-    "a type of a later version": [{ ...registrySpec, type: "Zookeeper" }, "spec.type", /must be one of Etcd/],
+    "a type of a later version": [{ ...registrySpec, type: "Zookeeper" }, "spec.type", /must be one of Consul, Etcd/],
     "a missing list": [{ type: "Etcd" }, "spec.endpoints", /must be set/],
     "an item that is too long": [
       { ...registrySpec, endpoints: ["http://a:1", `http://${"a".repeat(300)}:1`] },

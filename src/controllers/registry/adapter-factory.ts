@@ -1,6 +1,8 @@
 import { parseDuration, type RegistrySpec } from "../../api/v1alpha1/index.ts";
 import type { Clock, Random } from "../../clock/clock.ts";
 import { HygeiaError } from "../../errors.ts";
+import { ConsulAdapter } from "../../registry/consul/adapter.ts";
+import type { ConsulConnection } from "../../registry/consul/options.ts";
 import { EtcdAdapter } from "../../registry/etcd/adapter.ts";
 import type { EtcdConnection } from "../../registry/etcd/options.ts";
 import type { RegistryMetrics } from "../../registry/metrics.ts";
@@ -36,14 +38,61 @@ export interface AdapterContext {
 /** The adapters of all types of registry that the operator knows. */
 export function adapterFactory(context: AdapterContext): AdapterFactory {
   let made = 0;
+  // Each adapter has keys of its own, also beside one for the same registry, and beside the one it takes the place of.
+  const own = (name: string): AdapterContext => ({ ...context, holder: `${context.holder}.${name}.${++made}` });
   const byType: Readonly<Record<RegistrySpec["type"], AdapterFactory>> = {
-    Etcd: (name, ...args) => {
-      // Each adapter has keys of its own, also beside one for the same etcd, and beside the one it takes the place of.
-      const holder = `${context.holder}.${name}.${++made}`;
-      return makeEtcd({ ...context, holder }, name, ...args);
-    },
+    Consul: (name, ...args) => makeConsul(own(name), name, ...args),
+    Etcd: (name, ...args) => makeEtcd(own(name), name, ...args),
   };
   return (name, spec, credentials, clusterUid) => byType[spec.type](name, spec, credentials, clusterUid);
+}
+
+function makeConsul(
+  { holder, clock, random, metrics }: AdapterContext,
+  name: string,
+  spec: RegistrySpec,
+  credentials: Credentials,
+  clusterUid: string,
+): MadeAdapter {
+  const { consul } = spec;
+  if (consul === undefined) throw new HygeiaError("InvalidSpec", "spec.consul: must be set when spec.type is Consul");
+  const { datacenter, namespace, partition, servicePrefixes = [], agentPort, agentServerName, recordPrefix } = consul;
+  const adapter = new ConsulAdapter({
+    name,
+    connection: consulConnection(spec, credentials),
+    scope: { datacenter, namespace, partition },
+    servicePrefixes,
+    recordPrefix,
+    agentPort,
+    agentServerName,
+    clusterUid,
+    holder,
+    breaker: { slowAfterMs: parseDuration(spec.breaker.slowAfter), timeouts: spec.breaker.timeouts },
+    timing: { callTimeout: parseDuration(spec.requestTimeout) },
+    clock,
+    random,
+    metrics: requestMetrics(name, metrics),
+  });
+  return {
+    adapter,
+    reconfigure: (changed) => {
+      adapter.reconfigure(consulConnection(spec, changed));
+    },
+  };
+}
+
+function consulConnection({ endpoints, tls }: RegistrySpec, { ca, client, token }: Credentials): ConsulConnection {
+  if (!endpoints.some((endpoint) => endpoint.startsWith("https:"))) return { endpoints, token };
+  return {
+    endpoints,
+    token,
+    tls: {
+      ca: buffer(ca),
+      certificate: buffer(client?.certificate),
+      key: buffer(client?.privateKey),
+      serverName: tls?.serverName,
+    },
+  };
 }
 
 function makeEtcd(

@@ -5,7 +5,7 @@ import type { RegistrySpec } from "../../api/v1alpha1/index.ts";
 import { KubeError } from "../../kube/http-errors.ts";
 import { resolveCredentials, type SecretData } from "./secrets.ts";
 
-type Spec = Pick<RegistrySpec, "tls" | "credentials">;
+type Spec = Pick<RegistrySpec, "tls" | "credentials" | "consul">;
 
 let authority: Authority;
 let client: KeyPair;
@@ -20,6 +20,7 @@ beforeAll(async () => {
 const full: Spec = {
   tls: { caSecretRef: { name: "ca", key: "ca.crt" }, clientCertificateSecretRef: { name: "client" } },
   credentials: { secretRef: { name: "login" } },
+  consul: { tokenSecretRef: { name: "consul", key: "token" }, recordPrefix: "hygeia" },
 };
 
 function secrets(): Record<string, Record<string, string>> {
@@ -27,6 +28,7 @@ function secrets(): Record<string, Record<string, string>> {
     ca: { "ca.crt": authority.certificate },
     client: { "tls.crt": client.certificate, "tls.key": client.key },
     login: { username: "u", password: "hunter2" },
+    consul: { token: "hunter-token\n" },
   };
 }
 
@@ -47,6 +49,7 @@ describe("credentials", () => {
         ca: authority.certificate,
         client: { certificate: client.certificate, privateKey: client.key },
         login: { username: "u", password: "hunter2" },
+        token: "hunter-token",
       },
     });
   });
@@ -71,6 +74,7 @@ describe("credentials", () => {
       (all) => (all["client"] = { "tls.crt": other.certificate, "tls.key": other.key }),
       (all) => (all["login"] = { username: "v", password: "hunter2" }),
       (all) => (all["login"] = { username: "u", password: "hunter3" }),
+      (all) => (all["consul"] = { token: "hunter-other" }),
     ];
     const digests = await Promise.all(changes.map(digestOf));
     expect(new Set(digests).size).toBe(changes.length);
@@ -115,6 +119,11 @@ describe("credentials", () => {
         change: (all) => (all["client"] = { "tls.crt": client.certificate, "tls.key": other.key }),
         reason: "SecretInvalid",
         says: /is not the private key of the certificate under tls\.crt$/,
+      },
+      "of a token that no header can carry": {
+        change: (all) => (all["consul"] = { token: "hunter2\nx-evil: 1" }),
+        reason: "SecretInvalid",
+        says: /^spec\.consul\.tokenSecretRef: the value under "token" in Secret "consul" is no token$/,
       },
     };
   for (const [what, { change, reason, says }] of Object.entries(problems)) {

@@ -12,6 +12,8 @@ export interface Credentials {
   /** PEM; undefined = show none. */
   readonly client: { readonly certificate: string; readonly privateKey: string } | undefined;
   readonly login: { readonly username: string; readonly password: string } | undefined;
+  /** Secret of a Consul ACL token. */
+  readonly token: string | undefined;
   /** Differs when any of the above does. A hash: it tells nothing about them. */
   readonly digest: string;
 }
@@ -59,7 +61,7 @@ interface Reference {
 
 /** Reads everything the spec names. @throws the signal's reason when it aborts; every other failure is a problem */
 export async function resolveCredentials(
-  spec: Pick<RegistrySpec, "tls" | "credentials">,
+  spec: Pick<RegistrySpec, "tls" | "credentials" | "consul">,
   read: ReadSecret,
   signal: AbortSignal,
 ): Promise<Resolution> {
@@ -67,10 +69,11 @@ export async function resolveCredentials(
     const ca = await resolveAuthorities(spec, read, signal);
     const client = await resolveClient(spec, read, signal);
     const login = await resolveLogin(spec, read, signal);
+    const token = await resolveToken(spec, read, signal);
     const digest = createHash("sha256")
-      .update(JSON.stringify([ca, client, login]))
+      .update(JSON.stringify([ca, client, login, token]))
       .digest("base64url");
-    return { ok: true, credentials: { ca, client, login, digest } };
+    return { ok: true, credentials: { ca, client, login, token, digest } };
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Unresolved)) throw error;
@@ -132,6 +135,20 @@ async function resolveLogin(
   const at = { field: "spec.credentials.secretRef", secret: credentials.secretRef.name };
   const data = await load(at, read, signal);
   return { username: valueOf(data, "username", at), password: valueOf(data, "password", at) };
+}
+
+async function resolveToken(
+  { consul }: Pick<RegistrySpec, "consul">,
+  read: ReadSecret,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (consul?.tokenSecretRef === undefined) return undefined;
+  const { name, key } = consul.tokenSecretRef;
+  const at = { field: "spec.consul.tokenSecretRef", secret: name };
+  // Files mostly end in a line break, which no token holds.
+  const token = valueOf(await load(at, read, signal), key, at).trim();
+  if (!/^[\x21-\x7e]{1,512}$/.test(token)) throw invalid(at, key, "is no token");
+  return token;
 }
 
 async function load({ field, secret }: Reference, read: ReadSecret, signal: AbortSignal): Promise<SecretData> {

@@ -53,8 +53,14 @@ export function registryReadiness(facts: RegistryFacts): {
   return { status: statusOf(ready), message: ready.message };
 }
 
-/** Codes of RegistryError that say that the data is not a continuation, or its reading was interrupted. */
-const aboutContent: ReadonlySet<string> = new Set(["WentBack", "ClusterChanged", "Compacted", "LeaseNotFound"]);
+/** Codes of RegistryError that say that the data is not a continuation, not all, or its reading was interrupted. */
+const aboutContent: ReadonlySet<string> = new Set([
+  "WentBack",
+  "ClusterChanged",
+  "Compacted",
+  "LeaseNotFound",
+  "FilteredByACLs",
+]);
 
 function reachableOf({ specProblems, problem, isRunning, freshness }: RegistryFacts): Says<"Reachable"> {
   const type = "Reachable";

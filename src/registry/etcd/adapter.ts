@@ -23,7 +23,7 @@ import { DEFAULT_TIMING, type EtcdAdapterOptions, type EtcdConnection, type Etcd
 import { Proof } from "./proof.ts";
 import { type EtcdState, Publisher } from "./publisher.ts";
 import { ordersProgress } from "./server-version.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline } from "../timeline.ts";
 import { nextEra } from "./version.ts";
 import { Writes } from "./writes.ts";
 

@@ -4,7 +4,7 @@ import { Compare } from "./compare.ts";
 import { KeyTable, type KeyValue } from "./key-table.ts";
 import { LayoutSet } from "./layouts/layout-set.ts";
 import { Batch } from "./publisher.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline } from "../timeline.ts";
 
 function entry(id: number, revision: number): KeyValue {
   return {

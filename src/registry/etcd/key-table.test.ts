@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { KeyTable, type KeyValue } from "./key-table.ts";
 import { LayoutSet } from "./layouts/layout-set.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline } from "../timeline.ts";
 
 const KEY = "user.rpc/7";
 

@@ -4,7 +4,7 @@ import { Pool } from "../pool.ts";
 import type { Endpoint, InstanceRecord } from "../port.ts";
 import type { Decoded, IgnoredReason, Layout } from "./layouts/layout.ts";
 import { idOf, type LayoutSet } from "./layouts/layout-set.ts";
-import type { Timeline } from "./timeline.ts";
+import type { Timeline } from "../timeline.ts";
 import { formatVersion, parseVersion } from "./version.ts";
 
 /** A key as etcd answers it. Numbers are decimal text, for they may be 64 bits wide. */

@@ -5,7 +5,7 @@ import type { InstanceRecord, RegistrySink } from "../port.ts";
 import type { Canary } from "./canary.ts";
 import type { KeyTable, KeyValue } from "./key-table.ts";
 import type { Proof } from "./proof.ts";
-import type { Timeline } from "./timeline.ts";
+import type { Timeline } from "../timeline.ts";
 
 /** What the adapter holds, shared by the parts that fill it and those that read it. */
 export interface EtcdState {

@@ -1,6 +1,6 @@
 import { KeyTable, type KeyValue } from "../../../src/registry/etcd/key-table.ts";
 import { LayoutSet } from "../../../src/registry/etcd/layouts/layout-set.ts";
-import { Timeline } from "../../../src/registry/etcd/timeline.ts";
+import { Timeline } from "../../../src/registry/timeline.ts";
 import { nextEra } from "../../../src/registry/etcd/version.ts";
 import type { InstanceRecord, RegistryFreshness } from "../../../src/registry/port.ts";
 import { RegistryView } from "../../../src/registry/view.ts";

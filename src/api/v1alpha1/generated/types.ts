@@ -7,7 +7,7 @@ export interface RegistrySpec {
   /**
    * Kind of registry. The block of the same name holds what only that kind needs.
    */
-  type: "Etcd";
+  type: "Consul" | "Etcd";
   /**
    * Addresses of the registry's servers, each as scheme://host:port. All of them must be members of one cluster, and all must use the same scheme.
    *
@@ -19,6 +19,7 @@ export interface RegistrySpec {
   endpoints: string[];
   tls?: RegistryTls;
   credentials?: RegistryCredentials;
+  consul?: RegistryConsul;
   etcd?: RegistryEtcd;
   ownership: RegistryOwnership;
   breaker: RegistryBreaker;
@@ -74,6 +75,58 @@ export interface RegistrySecretRef {
    * Name of the Secret in the operator's namespace.
    */
   name: string;
+}
+/**
+ * What only a Consul registry needs; set exactly when type is Consul, and left empty where the defaults do.
+ */
+export interface RegistryConsul {
+  /**
+   * Datacenter whose catalog is meant. Without it that of the endpoints' own agent or server.
+   */
+  datacenter?: string;
+  /**
+   * Namespace of services and of the operator's own keys. Consul Enterprise only; without it the default namespace.
+   */
+  namespace?: string;
+  /**
+   * Admin partition of nodes, services and the operator's own keys. Consul Enterprise only; without it that of the endpoint.
+   */
+  partition?: string;
+  /**
+   * Only services whose name begins with one of these are looked at. Without it all services are. It does not lessen what is read: the operator needs to see the whole catalog to know that it lacks nothing.
+   *
+   * @minItems 1
+   * @maxItems 64
+   *
+   * Items: Beginning of a service's name, for example shop-.
+   */
+  servicePrefixes?: string[];
+  tokenSecretRef?: RegistryTokenSecretRef;
+  /**
+   * Port of the HTTPS API of every node's agent, mostly 8501. An entry that a living agent keeps can only be removed there: the operator then calls the agent at its node's address, with the token. Without it such entries are removed only where that agent is itself in spec.endpoints, and reported everywhere else.
+   */
+  agentPort?: number;
+  /**
+   * Name expected in the agents' certificates and sent as SNI, for example client.dc1.consul. Without it an agent's certificate must stand for its address.
+   */
+  agentServerName?: string;
+  /**
+   * Prefix of the operator's own keys (undo records of evictions, its lock, and the canary by which it proves that its view is current), without slashes at the ends.
+   */
+  recordPrefix: string;
+}
+/**
+ * Secret with the ACL token that the operator shows to Consul, in a header. Needed wherever Consul has ACLs. Read from the operator's own namespace, again when it changes.
+ */
+export interface RegistryTokenSecretRef {
+  /**
+   * Name of the Secret in the operator's namespace.
+   */
+  name: string;
+  /**
+   * Key inside the Secret.
+   */
+  key: string;
 }
 /**
  * What only an etcd registry needs; set exactly when type is Etcd.
@@ -158,7 +211,7 @@ export interface RegistryStatus {
    */
   serverVersion?: string;
   /**
-   * Identity of the registry's data (etcd's cluster id). When it changes the view starts afresh.
+   * Identity of the registry's data (etcd's cluster id, Consul's trust domain). When it changes the view starts afresh.
    */
   clusterId?: string;
   /**

@@ -19,7 +19,7 @@ const schema11 = {
       type: "object",
       required: ["type", "endpoints", "ownership", "breaker", "requestTimeout"],
       properties: {
-        type: { type: "string", maxLength: 16, enum: ["Etcd"] },
+        type: { type: "string", maxLength: 16, enum: ["Consul", "Etcd"] },
         endpoints: {
           type: "array",
           minItems: 1,
@@ -80,6 +80,58 @@ const schema11 = {
               },
             },
           },
+        },
+        consul: {
+          type: "object",
+          properties: {
+            datacenter: { type: "string", minLength: 1, maxLength: 64, pattern: "^[a-z0-9_-]+$" },
+            namespace: {
+              type: "string",
+              minLength: 1,
+              maxLength: 64,
+              pattern: "^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$",
+            },
+            partition: {
+              type: "string",
+              minLength: 1,
+              maxLength: 64,
+              pattern: "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$",
+            },
+            servicePrefixes: {
+              type: "array",
+              minItems: 1,
+              maxItems: 64,
+              items: { type: "string", minLength: 1, maxLength: 128, pattern: "^\\S+$" },
+            },
+            tokenSecretRef: {
+              type: "object",
+              required: ["name", "key"],
+              properties: {
+                name: {
+                  type: "string",
+                  minLength: 1,
+                  maxLength: 253,
+                  pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+                },
+                key: { type: "string", minLength: 1, maxLength: 253, pattern: "^[-._a-zA-Z0-9]+$", default: "token" },
+              },
+            },
+            agentPort: { type: "integer", format: "int32", minimum: 1, maximum: 65535 },
+            agentServerName: {
+              type: "string",
+              minLength: 1,
+              maxLength: 253,
+              pattern: "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$",
+            },
+            recordPrefix: {
+              type: "string",
+              minLength: 1,
+              maxLength: 256,
+              pattern: "^[^/\\s]+(/[^/\\s]+)*$",
+              default: "hygeia",
+            },
+          },
+          required: ["recordPrefix"],
         },
         etcd: {
           type: "object",
@@ -157,8 +209,13 @@ const func2 = lengthOf;
 const pattern0 = new RegExp("^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "u");
 const pattern1 = new RegExp("^[-._a-zA-Z0-9]+$", "u");
 const pattern3 = new RegExp("^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$", "u");
-const pattern5 = new RegExp("^/?[^/\\s]+(/[^/\\s]+)*$", "u");
-const pattern7 = new RegExp("^([0-9]{1,5}(ms|s|m|h)){1,4}$", "u");
+const pattern5 = new RegExp("^[a-z0-9_-]+$", "u");
+const pattern6 = new RegExp("^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$", "u");
+const pattern7 = new RegExp("^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$", "u");
+const pattern8 = new RegExp("^\\S+$", "u");
+const pattern12 = new RegExp("^[^/\\s]+(/[^/\\s]+)*$", "u");
+const pattern13 = new RegExp("^/?[^/\\s]+(/[^/\\s]+)*$", "u");
+const pattern15 = new RegExp("^([0-9]{1,5}(ms|s|m|h)){1,4}$", "u");
 
 function validate10(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -430,7 +487,7 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
         }
         if (data4.type !== undefined) {
           let data5 = data4.type;
-          if (!(data5 === "Etcd")) {
+          if (!(data5 === "Consul" || data5 === "Etcd")) {
             const err16 = {
               instancePath: instancePath + "/spec/type",
               schemaPath: "#/properties/spec/properties/type/enum",
@@ -1083,19 +1140,19 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             errors++;
           }
         }
-        if (data4.etcd !== undefined) {
-          let data18 = data4.etcd;
+        if (data4.consul !== undefined) {
+          let data18 = data4.consul;
           if (data18 && typeof data18 == "object" && !Array.isArray(data18)) {
             if (data18.recordPrefix === undefined) {
-              data18.recordPrefix = "/hygeia";
+              data18.recordPrefix = "hygeia";
             }
-            if (data18.layouts === undefined) {
+            if (data18.recordPrefix === undefined) {
               const err55 = {
-                instancePath: instancePath + "/spec/etcd",
-                schemaPath: "#/properties/spec/properties/etcd/required",
+                instancePath: instancePath + "/spec/consul",
+                schemaPath: "#/properties/spec/properties/consul/required",
                 keyword: "required",
-                params: { missingProperty: "layouts" },
-                message: "must have required property '" + "layouts" + "'",
+                params: { missingProperty: "recordPrefix" },
+                message: "must have required property '" + "recordPrefix" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err55];
@@ -1104,31 +1161,31 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data18.recordPrefix === undefined) {
-              const err56 = {
-                instancePath: instancePath + "/spec/etcd",
-                schemaPath: "#/properties/spec/properties/etcd/required",
-                keyword: "required",
-                params: { missingProperty: "recordPrefix" },
-                message: "must have required property '" + "recordPrefix" + "'",
-              };
-              if (vErrors === null) {
-                vErrors = [err56];
-              } else {
-                vErrors.push(err56);
-              }
-              errors++;
-            }
-            if (data18.layouts !== undefined) {
-              let data19 = data18.layouts;
-              if (Array.isArray(data19)) {
-                if (data19.length > 64) {
-                  const err57 = {
-                    instancePath: instancePath + "/spec/etcd/layouts",
-                    schemaPath: "#/properties/spec/properties/etcd/properties/layouts/maxItems",
-                    keyword: "maxItems",
+            if (data18.datacenter !== undefined) {
+              let data19 = data18.datacenter;
+              if (typeof data19 === "string") {
+                if (func2(data19) > 64) {
+                  const err56 = {
+                    instancePath: instancePath + "/spec/consul/datacenter",
+                    schemaPath: "#/properties/spec/properties/consul/properties/datacenter/maxLength",
+                    keyword: "maxLength",
                     params: { limit: 64 },
-                    message: "must NOT have more than 64 items",
+                    message: "must NOT have more than 64 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err56];
+                  } else {
+                    vErrors.push(err56);
+                  }
+                  errors++;
+                }
+                if (func2(data19) < 1) {
+                  const err57 = {
+                    instancePath: instancePath + "/spec/consul/datacenter",
+                    schemaPath: "#/properties/spec/properties/consul/properties/datacenter/minLength",
+                    keyword: "minLength",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 characters",
                   };
                   if (vErrors === null) {
                     vErrors = [err57];
@@ -1137,13 +1194,13 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data19.length < 1) {
+                if (!pattern5.test(data19)) {
                   const err58 = {
-                    instancePath: instancePath + "/spec/etcd/layouts",
-                    schemaPath: "#/properties/spec/properties/etcd/properties/layouts/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
+                    instancePath: instancePath + "/spec/consul/datacenter",
+                    schemaPath: "#/properties/spec/properties/consul/properties/datacenter/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^[a-z0-9_-]+$" },
+                    message: 'must match pattern "' + "^[a-z0-9_-]+$" + '"',
                   };
                   if (vErrors === null) {
                     vErrors = [err58];
@@ -1152,39 +1209,745 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                const len1 = data19.length;
+              } else {
+                const err59 = {
+                  instancePath: instancePath + "/spec/consul/datacenter",
+                  schemaPath: "#/properties/spec/properties/consul/properties/datacenter/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err59];
+                } else {
+                  vErrors.push(err59);
+                }
+                errors++;
+              }
+            }
+            if (data18.namespace !== undefined) {
+              let data20 = data18.namespace;
+              if (typeof data20 === "string") {
+                if (func2(data20) > 64) {
+                  const err60 = {
+                    instancePath: instancePath + "/spec/consul/namespace",
+                    schemaPath: "#/properties/spec/properties/consul/properties/namespace/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err60];
+                  } else {
+                    vErrors.push(err60);
+                  }
+                  errors++;
+                }
+                if (func2(data20) < 1) {
+                  const err61 = {
+                    instancePath: instancePath + "/spec/consul/namespace",
+                    schemaPath: "#/properties/spec/properties/consul/properties/namespace/minLength",
+                    keyword: "minLength",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err61];
+                  } else {
+                    vErrors.push(err61);
+                  }
+                  errors++;
+                }
+                if (!pattern6.test(data20)) {
+                  const err62 = {
+                    instancePath: instancePath + "/spec/consul/namespace",
+                    schemaPath: "#/properties/spec/properties/consul/properties/namespace/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$" },
+                    message: 'must match pattern "' + "^[A-Za-z0-9]([-_A-Za-z0-9]*[A-Za-z0-9])?$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err62];
+                  } else {
+                    vErrors.push(err62);
+                  }
+                  errors++;
+                }
+              } else {
+                const err63 = {
+                  instancePath: instancePath + "/spec/consul/namespace",
+                  schemaPath: "#/properties/spec/properties/consul/properties/namespace/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err63];
+                } else {
+                  vErrors.push(err63);
+                }
+                errors++;
+              }
+            }
+            if (data18.partition !== undefined) {
+              let data21 = data18.partition;
+              if (typeof data21 === "string") {
+                if (func2(data21) > 64) {
+                  const err64 = {
+                    instancePath: instancePath + "/spec/consul/partition",
+                    schemaPath: "#/properties/spec/properties/consul/properties/partition/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err64];
+                  } else {
+                    vErrors.push(err64);
+                  }
+                  errors++;
+                }
+                if (func2(data21) < 1) {
+                  const err65 = {
+                    instancePath: instancePath + "/spec/consul/partition",
+                    schemaPath: "#/properties/spec/properties/consul/properties/partition/minLength",
+                    keyword: "minLength",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err65];
+                  } else {
+                    vErrors.push(err65);
+                  }
+                  errors++;
+                }
+                if (!pattern7.test(data21)) {
+                  const err66 = {
+                    instancePath: instancePath + "/spec/consul/partition",
+                    schemaPath: "#/properties/spec/properties/consul/properties/partition/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$" },
+                    message: 'must match pattern "' + "^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err66];
+                  } else {
+                    vErrors.push(err66);
+                  }
+                  errors++;
+                }
+              } else {
+                const err67 = {
+                  instancePath: instancePath + "/spec/consul/partition",
+                  schemaPath: "#/properties/spec/properties/consul/properties/partition/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err67];
+                } else {
+                  vErrors.push(err67);
+                }
+                errors++;
+              }
+            }
+            if (data18.servicePrefixes !== undefined) {
+              let data22 = data18.servicePrefixes;
+              if (Array.isArray(data22)) {
+                if (data22.length > 64) {
+                  const err68 = {
+                    instancePath: instancePath + "/spec/consul/servicePrefixes",
+                    schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err68];
+                  } else {
+                    vErrors.push(err68);
+                  }
+                  errors++;
+                }
+                if (data22.length < 1) {
+                  const err69 = {
+                    instancePath: instancePath + "/spec/consul/servicePrefixes",
+                    schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err69];
+                  } else {
+                    vErrors.push(err69);
+                  }
+                  errors++;
+                }
+                const len1 = data22.length;
                 for (let i1 = 0; i1 < len1; i1++) {
-                  let data20 = data19[i1];
-                  if (data20 && typeof data20 == "object" && !Array.isArray(data20)) {
-                    if (data20.layout === undefined) {
-                      const err59 = {
-                        instancePath: instancePath + "/spec/etcd/layouts/" + i1,
+                  let data23 = data22[i1];
+                  if (typeof data23 === "string") {
+                    if (func2(data23) > 128) {
+                      const err70 = {
+                        instancePath: instancePath + "/spec/consul/servicePrefixes/" + i1,
+                        schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 128 },
+                        message: "must NOT have more than 128 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err70];
+                      } else {
+                        vErrors.push(err70);
+                      }
+                      errors++;
+                    }
+                    if (func2(data23) < 1) {
+                      const err71 = {
+                        instancePath: instancePath + "/spec/consul/servicePrefixes/" + i1,
+                        schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err71];
+                      } else {
+                        vErrors.push(err71);
+                      }
+                      errors++;
+                    }
+                    if (!pattern8.test(data23)) {
+                      const err72 = {
+                        instancePath: instancePath + "/spec/consul/servicePrefixes/" + i1,
+                        schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^\\S+$" },
+                        message: 'must match pattern "' + "^\\S+$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err72];
+                      } else {
+                        vErrors.push(err72);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err73 = {
+                      instancePath: instancePath + "/spec/consul/servicePrefixes/" + i1,
+                      schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err73];
+                    } else {
+                      vErrors.push(err73);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err74 = {
+                  instancePath: instancePath + "/spec/consul/servicePrefixes",
+                  schemaPath: "#/properties/spec/properties/consul/properties/servicePrefixes/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err74];
+                } else {
+                  vErrors.push(err74);
+                }
+                errors++;
+              }
+            }
+            if (data18.tokenSecretRef !== undefined) {
+              let data24 = data18.tokenSecretRef;
+              if (data24 && typeof data24 == "object" && !Array.isArray(data24)) {
+                if (data24.key === undefined) {
+                  data24.key = "token";
+                }
+                if (data24.name === undefined) {
+                  const err75 = {
+                    instancePath: instancePath + "/spec/consul/tokenSecretRef",
+                    schemaPath: "#/properties/spec/properties/consul/properties/tokenSecretRef/required",
+                    keyword: "required",
+                    params: { missingProperty: "name" },
+                    message: "must have required property '" + "name" + "'",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err75];
+                  } else {
+                    vErrors.push(err75);
+                  }
+                  errors++;
+                }
+                if (data24.key === undefined) {
+                  const err76 = {
+                    instancePath: instancePath + "/spec/consul/tokenSecretRef",
+                    schemaPath: "#/properties/spec/properties/consul/properties/tokenSecretRef/required",
+                    keyword: "required",
+                    params: { missingProperty: "key" },
+                    message: "must have required property '" + "key" + "'",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err76];
+                  } else {
+                    vErrors.push(err76);
+                  }
+                  errors++;
+                }
+                if (data24.name !== undefined) {
+                  let data25 = data24.name;
+                  if (typeof data25 === "string") {
+                    if (func2(data25) > 253) {
+                      const err77 = {
+                        instancePath: instancePath + "/spec/consul/tokenSecretRef/name",
+                        schemaPath:
+                          "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/name/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 253 },
+                        message: "must NOT have more than 253 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err77];
+                      } else {
+                        vErrors.push(err77);
+                      }
+                      errors++;
+                    }
+                    if (func2(data25) < 1) {
+                      const err78 = {
+                        instancePath: instancePath + "/spec/consul/tokenSecretRef/name",
+                        schemaPath:
+                          "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/name/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err78];
+                      } else {
+                        vErrors.push(err78);
+                      }
+                      errors++;
+                    }
+                    if (!pattern0.test(data25)) {
+                      const err79 = {
+                        instancePath: instancePath + "/spec/consul/tokenSecretRef/name",
+                        schemaPath:
+                          "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/name/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" },
+                        message:
+                          'must match pattern "' +
+                          "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" +
+                          '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err79];
+                      } else {
+                        vErrors.push(err79);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err80 = {
+                      instancePath: instancePath + "/spec/consul/tokenSecretRef/name",
+                      schemaPath: "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/name/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err80];
+                    } else {
+                      vErrors.push(err80);
+                    }
+                    errors++;
+                  }
+                }
+                let data26 = data24.key;
+                if (typeof data26 === "string") {
+                  if (func2(data26) > 253) {
+                    const err81 = {
+                      instancePath: instancePath + "/spec/consul/tokenSecretRef/key",
+                      schemaPath:
+                        "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/key/maxLength",
+                      keyword: "maxLength",
+                      params: { limit: 253 },
+                      message: "must NOT have more than 253 characters",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err81];
+                    } else {
+                      vErrors.push(err81);
+                    }
+                    errors++;
+                  }
+                  if (func2(data26) < 1) {
+                    const err82 = {
+                      instancePath: instancePath + "/spec/consul/tokenSecretRef/key",
+                      schemaPath:
+                        "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/key/minLength",
+                      keyword: "minLength",
+                      params: { limit: 1 },
+                      message: "must NOT have fewer than 1 characters",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err82];
+                    } else {
+                      vErrors.push(err82);
+                    }
+                    errors++;
+                  }
+                  if (!pattern1.test(data26)) {
+                    const err83 = {
+                      instancePath: instancePath + "/spec/consul/tokenSecretRef/key",
+                      schemaPath:
+                        "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/key/pattern",
+                      keyword: "pattern",
+                      params: { pattern: "^[-._a-zA-Z0-9]+$" },
+                      message: 'must match pattern "' + "^[-._a-zA-Z0-9]+$" + '"',
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err83];
+                    } else {
+                      vErrors.push(err83);
+                    }
+                    errors++;
+                  }
+                } else {
+                  const err84 = {
+                    instancePath: instancePath + "/spec/consul/tokenSecretRef/key",
+                    schemaPath: "#/properties/spec/properties/consul/properties/tokenSecretRef/properties/key/type",
+                    keyword: "type",
+                    params: { type: "string" },
+                    message: "must be string",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err84];
+                  } else {
+                    vErrors.push(err84);
+                  }
+                  errors++;
+                }
+              } else {
+                const err85 = {
+                  instancePath: instancePath + "/spec/consul/tokenSecretRef",
+                  schemaPath: "#/properties/spec/properties/consul/properties/tokenSecretRef/type",
+                  keyword: "type",
+                  params: { type: "object" },
+                  message: "must be object",
+                };
+                if (vErrors === null) {
+                  vErrors = [err85];
+                } else {
+                  vErrors.push(err85);
+                }
+                errors++;
+              }
+            }
+            if (data18.agentPort !== undefined) {
+              let data27 = data18.agentPort;
+              if (!(typeof data27 == "number" && !(data27 % 1) && !isNaN(data27) && isFinite(data27))) {
+                const err86 = {
+                  instancePath: instancePath + "/spec/consul/agentPort",
+                  schemaPath: "#/properties/spec/properties/consul/properties/agentPort/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
+                };
+                if (vErrors === null) {
+                  vErrors = [err86];
+                } else {
+                  vErrors.push(err86);
+                }
+                errors++;
+              }
+              if (typeof data27 == "number" && isFinite(data27)) {
+                if (data27 > 65535 || isNaN(data27)) {
+                  const err87 = {
+                    instancePath: instancePath + "/spec/consul/agentPort",
+                    schemaPath: "#/properties/spec/properties/consul/properties/agentPort/maximum",
+                    keyword: "maximum",
+                    params: { comparison: "<=", limit: 65535 },
+                    message: "must be <= 65535",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err87];
+                  } else {
+                    vErrors.push(err87);
+                  }
+                  errors++;
+                }
+                if (data27 < 1 || isNaN(data27)) {
+                  const err88 = {
+                    instancePath: instancePath + "/spec/consul/agentPort",
+                    schemaPath: "#/properties/spec/properties/consul/properties/agentPort/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err88];
+                  } else {
+                    vErrors.push(err88);
+                  }
+                  errors++;
+                }
+              }
+            }
+            if (data18.agentServerName !== undefined) {
+              let data28 = data18.agentServerName;
+              if (typeof data28 === "string") {
+                if (func2(data28) > 253) {
+                  const err89 = {
+                    instancePath: instancePath + "/spec/consul/agentServerName",
+                    schemaPath: "#/properties/spec/properties/consul/properties/agentServerName/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 253 },
+                    message: "must NOT have more than 253 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err89];
+                  } else {
+                    vErrors.push(err89);
+                  }
+                  errors++;
+                }
+                if (func2(data28) < 1) {
+                  const err90 = {
+                    instancePath: instancePath + "/spec/consul/agentServerName",
+                    schemaPath: "#/properties/spec/properties/consul/properties/agentServerName/minLength",
+                    keyword: "minLength",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err90];
+                  } else {
+                    vErrors.push(err90);
+                  }
+                  errors++;
+                }
+                if (!pattern3.test(data28)) {
+                  const err91 = {
+                    instancePath: instancePath + "/spec/consul/agentServerName",
+                    schemaPath: "#/properties/spec/properties/consul/properties/agentServerName/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$" },
+                    message: 'must match pattern "' + "^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err91];
+                  } else {
+                    vErrors.push(err91);
+                  }
+                  errors++;
+                }
+              } else {
+                const err92 = {
+                  instancePath: instancePath + "/spec/consul/agentServerName",
+                  schemaPath: "#/properties/spec/properties/consul/properties/agentServerName/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err92];
+                } else {
+                  vErrors.push(err92);
+                }
+                errors++;
+              }
+            }
+            let data29 = data18.recordPrefix;
+            if (typeof data29 === "string") {
+              if (func2(data29) > 256) {
+                const err93 = {
+                  instancePath: instancePath + "/spec/consul/recordPrefix",
+                  schemaPath: "#/properties/spec/properties/consul/properties/recordPrefix/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 256 },
+                  message: "must NOT have more than 256 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err93];
+                } else {
+                  vErrors.push(err93);
+                }
+                errors++;
+              }
+              if (func2(data29) < 1) {
+                const err94 = {
+                  instancePath: instancePath + "/spec/consul/recordPrefix",
+                  schemaPath: "#/properties/spec/properties/consul/properties/recordPrefix/minLength",
+                  keyword: "minLength",
+                  params: { limit: 1 },
+                  message: "must NOT have fewer than 1 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err94];
+                } else {
+                  vErrors.push(err94);
+                }
+                errors++;
+              }
+              if (!pattern12.test(data29)) {
+                const err95 = {
+                  instancePath: instancePath + "/spec/consul/recordPrefix",
+                  schemaPath: "#/properties/spec/properties/consul/properties/recordPrefix/pattern",
+                  keyword: "pattern",
+                  params: { pattern: "^[^/\\s]+(/[^/\\s]+)*$" },
+                  message: 'must match pattern "' + "^[^/\\s]+(/[^/\\s]+)*$" + '"',
+                };
+                if (vErrors === null) {
+                  vErrors = [err95];
+                } else {
+                  vErrors.push(err95);
+                }
+                errors++;
+              }
+            } else {
+              const err96 = {
+                instancePath: instancePath + "/spec/consul/recordPrefix",
+                schemaPath: "#/properties/spec/properties/consul/properties/recordPrefix/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err96];
+              } else {
+                vErrors.push(err96);
+              }
+              errors++;
+            }
+          } else {
+            const err97 = {
+              instancePath: instancePath + "/spec/consul",
+              schemaPath: "#/properties/spec/properties/consul/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err97];
+            } else {
+              vErrors.push(err97);
+            }
+            errors++;
+          }
+        }
+        if (data4.etcd !== undefined) {
+          let data30 = data4.etcd;
+          if (data30 && typeof data30 == "object" && !Array.isArray(data30)) {
+            if (data30.recordPrefix === undefined) {
+              data30.recordPrefix = "/hygeia";
+            }
+            if (data30.layouts === undefined) {
+              const err98 = {
+                instancePath: instancePath + "/spec/etcd",
+                schemaPath: "#/properties/spec/properties/etcd/required",
+                keyword: "required",
+                params: { missingProperty: "layouts" },
+                message: "must have required property '" + "layouts" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err98];
+              } else {
+                vErrors.push(err98);
+              }
+              errors++;
+            }
+            if (data30.recordPrefix === undefined) {
+              const err99 = {
+                instancePath: instancePath + "/spec/etcd",
+                schemaPath: "#/properties/spec/properties/etcd/required",
+                keyword: "required",
+                params: { missingProperty: "recordPrefix" },
+                message: "must have required property '" + "recordPrefix" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err99];
+              } else {
+                vErrors.push(err99);
+              }
+              errors++;
+            }
+            if (data30.layouts !== undefined) {
+              let data31 = data30.layouts;
+              if (Array.isArray(data31)) {
+                if (data31.length > 64) {
+                  const err100 = {
+                    instancePath: instancePath + "/spec/etcd/layouts",
+                    schemaPath: "#/properties/spec/properties/etcd/properties/layouts/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err100];
+                  } else {
+                    vErrors.push(err100);
+                  }
+                  errors++;
+                }
+                if (data31.length < 1) {
+                  const err101 = {
+                    instancePath: instancePath + "/spec/etcd/layouts",
+                    schemaPath: "#/properties/spec/properties/etcd/properties/layouts/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err101];
+                  } else {
+                    vErrors.push(err101);
+                  }
+                  errors++;
+                }
+                const len2 = data31.length;
+                for (let i2 = 0; i2 < len2; i2++) {
+                  let data32 = data31[i2];
+                  if (data32 && typeof data32 == "object" && !Array.isArray(data32)) {
+                    if (data32.layout === undefined) {
+                      const err102 = {
+                        instancePath: instancePath + "/spec/etcd/layouts/" + i2,
                         schemaPath: "#/properties/spec/properties/etcd/properties/layouts/items/required",
                         keyword: "required",
                         params: { missingProperty: "layout" },
                         message: "must have required property '" + "layout" + "'",
                       };
                       if (vErrors === null) {
-                        vErrors = [err59];
+                        vErrors = [err102];
                       } else {
-                        vErrors.push(err59);
+                        vErrors.push(err102);
                       }
                       errors++;
                     }
-                    if (data20.layout !== undefined) {
-                      let data21 = data20.layout;
+                    if (data32.layout !== undefined) {
+                      let data33 = data32.layout;
                       if (!(
-                        data21 === "GoMicro" ||
-                        data21 === "GoZero" ||
-                        data21 === "Kratos" ||
-                        data21 === "DubboInterface" ||
-                        data21 === "DubboApplication" ||
-                        data21 === "EtcdNaming" ||
-                        data21 === "Kitex" ||
-                        data21 === "GoFrame"
+                        data33 === "GoMicro" ||
+                        data33 === "GoZero" ||
+                        data33 === "Kratos" ||
+                        data33 === "DubboInterface" ||
+                        data33 === "DubboApplication" ||
+                        data33 === "EtcdNaming" ||
+                        data33 === "Kitex" ||
+                        data33 === "GoFrame"
                       )) {
-                        const err60 = {
-                          instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/layout",
+                        const err103 = {
+                          instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/layout",
                           schemaPath:
                             "#/properties/spec/properties/etcd/properties/layouts/items/properties/layout/enum",
                           keyword: "enum",
@@ -1195,16 +1958,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be equal to one of the allowed values",
                         };
                         if (vErrors === null) {
-                          vErrors = [err60];
+                          vErrors = [err103];
                         } else {
-                          vErrors.push(err60);
+                          vErrors.push(err103);
                         }
                         errors++;
                       }
-                      if (typeof data21 === "string") {
-                        if (func2(data21) > 32) {
-                          const err61 = {
-                            instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/layout",
+                      if (typeof data33 === "string") {
+                        if (func2(data33) > 32) {
+                          const err104 = {
+                            instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/layout",
                             schemaPath:
                               "#/properties/spec/properties/etcd/properties/layouts/items/properties/layout/maxLength",
                             keyword: "maxLength",
@@ -1212,15 +1975,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 32 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err61];
+                            vErrors = [err104];
                           } else {
-                            vErrors.push(err61);
+                            vErrors.push(err104);
                           }
                           errors++;
                         }
                       } else {
-                        const err62 = {
-                          instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/layout",
+                        const err105 = {
+                          instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/layout",
                           schemaPath:
                             "#/properties/spec/properties/etcd/properties/layouts/items/properties/layout/type",
                           keyword: "type",
@@ -1228,19 +1991,19 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err62];
+                          vErrors = [err105];
                         } else {
-                          vErrors.push(err62);
+                          vErrors.push(err105);
                         }
                         errors++;
                       }
                     }
-                    if (data20.prefix !== undefined) {
-                      let data22 = data20.prefix;
-                      if (typeof data22 === "string") {
-                        if (func2(data22) > 256) {
-                          const err63 = {
-                            instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/prefix",
+                    if (data32.prefix !== undefined) {
+                      let data34 = data32.prefix;
+                      if (typeof data34 === "string") {
+                        if (func2(data34) > 256) {
+                          const err106 = {
+                            instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/prefix",
                             schemaPath:
                               "#/properties/spec/properties/etcd/properties/layouts/items/properties/prefix/maxLength",
                             keyword: "maxLength",
@@ -1248,15 +2011,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 256 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err63];
+                            vErrors = [err106];
                           } else {
-                            vErrors.push(err63);
+                            vErrors.push(err106);
                           }
                           errors++;
                         }
-                        if (func2(data22) < 1) {
-                          const err64 = {
-                            instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/prefix",
+                        if (func2(data34) < 1) {
+                          const err107 = {
+                            instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/prefix",
                             schemaPath:
                               "#/properties/spec/properties/etcd/properties/layouts/items/properties/prefix/minLength",
                             keyword: "minLength",
@@ -1264,15 +2027,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have fewer than 1 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err64];
+                            vErrors = [err107];
                           } else {
-                            vErrors.push(err64);
+                            vErrors.push(err107);
                           }
                           errors++;
                         }
-                        if (!pattern5.test(data22)) {
-                          const err65 = {
-                            instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/prefix",
+                        if (!pattern13.test(data34)) {
+                          const err108 = {
+                            instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/prefix",
                             schemaPath:
                               "#/properties/spec/properties/etcd/properties/layouts/items/properties/prefix/pattern",
                             keyword: "pattern",
@@ -1280,15 +2043,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                             message: 'must match pattern "' + "^/?[^/\\s]+(/[^/\\s]+)*$" + '"',
                           };
                           if (vErrors === null) {
-                            vErrors = [err65];
+                            vErrors = [err108];
                           } else {
-                            vErrors.push(err65);
+                            vErrors.push(err108);
                           }
                           errors++;
                         }
                       } else {
-                        const err66 = {
-                          instancePath: instancePath + "/spec/etcd/layouts/" + i1 + "/prefix",
+                        const err109 = {
+                          instancePath: instancePath + "/spec/etcd/layouts/" + i2 + "/prefix",
                           schemaPath:
                             "#/properties/spec/properties/etcd/properties/layouts/items/properties/prefix/type",
                           keyword: "type",
@@ -1296,31 +2059,31 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err66];
+                          vErrors = [err109];
                         } else {
-                          vErrors.push(err66);
+                          vErrors.push(err109);
                         }
                         errors++;
                       }
                     }
                   } else {
-                    const err67 = {
-                      instancePath: instancePath + "/spec/etcd/layouts/" + i1,
+                    const err110 = {
+                      instancePath: instancePath + "/spec/etcd/layouts/" + i2,
                       schemaPath: "#/properties/spec/properties/etcd/properties/layouts/items/type",
                       keyword: "type",
                       params: { type: "object" },
                       message: "must be object",
                     };
                     if (vErrors === null) {
-                      vErrors = [err67];
+                      vErrors = [err110];
                     } else {
-                      vErrors.push(err67);
+                      vErrors.push(err110);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err68 = {
+                const err111 = {
                   instancePath: instancePath + "/spec/etcd/layouts",
                   schemaPath: "#/properties/spec/properties/etcd/properties/layouts/type",
                   keyword: "type",
@@ -1328,17 +2091,17 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err68];
+                  vErrors = [err111];
                 } else {
-                  vErrors.push(err68);
+                  vErrors.push(err111);
                 }
                 errors++;
               }
             }
-            let data23 = data18.recordPrefix;
-            if (typeof data23 === "string") {
-              if (func2(data23) > 256) {
-                const err69 = {
+            let data35 = data30.recordPrefix;
+            if (typeof data35 === "string") {
+              if (func2(data35) > 256) {
+                const err112 = {
                   instancePath: instancePath + "/spec/etcd/recordPrefix",
                   schemaPath: "#/properties/spec/properties/etcd/properties/recordPrefix/maxLength",
                   keyword: "maxLength",
@@ -1346,14 +2109,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 256 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err69];
+                  vErrors = [err112];
                 } else {
-                  vErrors.push(err69);
+                  vErrors.push(err112);
                 }
                 errors++;
               }
-              if (func2(data23) < 1) {
-                const err70 = {
+              if (func2(data35) < 1) {
+                const err113 = {
                   instancePath: instancePath + "/spec/etcd/recordPrefix",
                   schemaPath: "#/properties/spec/properties/etcd/properties/recordPrefix/minLength",
                   keyword: "minLength",
@@ -1361,14 +2124,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have fewer than 1 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err70];
+                  vErrors = [err113];
                 } else {
-                  vErrors.push(err70);
+                  vErrors.push(err113);
                 }
                 errors++;
               }
-              if (!pattern5.test(data23)) {
-                const err71 = {
+              if (!pattern13.test(data35)) {
+                const err114 = {
                   instancePath: instancePath + "/spec/etcd/recordPrefix",
                   schemaPath: "#/properties/spec/properties/etcd/properties/recordPrefix/pattern",
                   keyword: "pattern",
@@ -1376,14 +2139,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: 'must match pattern "' + "^/?[^/\\s]+(/[^/\\s]+)*$" + '"',
                 };
                 if (vErrors === null) {
-                  vErrors = [err71];
+                  vErrors = [err114];
                 } else {
-                  vErrors.push(err71);
+                  vErrors.push(err114);
                 }
                 errors++;
               }
             } else {
-              const err72 = {
+              const err115 = {
                 instancePath: instancePath + "/spec/etcd/recordPrefix",
                 schemaPath: "#/properties/spec/properties/etcd/properties/recordPrefix/type",
                 keyword: "type",
@@ -1391,14 +2154,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be string",
               };
               if (vErrors === null) {
-                vErrors = [err72];
+                vErrors = [err115];
               } else {
-                vErrors.push(err72);
+                vErrors.push(err115);
               }
               errors++;
             }
           } else {
-            const err73 = {
+            const err116 = {
               instancePath: instancePath + "/spec/etcd",
               schemaPath: "#/properties/spec/properties/etcd/type",
               keyword: "type",
@@ -1406,20 +2169,20 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be object",
             };
             if (vErrors === null) {
-              vErrors = [err73];
+              vErrors = [err116];
             } else {
-              vErrors.push(err73);
+              vErrors.push(err116);
             }
             errors++;
           }
         }
-        let data24 = data4.ownership;
-        if (data24 && typeof data24 == "object" && !Array.isArray(data24)) {
-          if (data24.podCIDRs === undefined) {
-            data24.podCIDRs = ["Auto"];
+        let data36 = data4.ownership;
+        if (data36 && typeof data36 == "object" && !Array.isArray(data36)) {
+          if (data36.podCIDRs === undefined) {
+            data36.podCIDRs = ["Auto"];
           }
-          if (data24.podCIDRs === undefined) {
-            const err74 = {
+          if (data36.podCIDRs === undefined) {
+            const err117 = {
               instancePath: instancePath + "/spec/ownership",
               schemaPath: "#/properties/spec/properties/ownership/required",
               keyword: "required",
@@ -1427,16 +2190,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "podCIDRs" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err74];
+              vErrors = [err117];
             } else {
-              vErrors.push(err74);
+              vErrors.push(err117);
             }
             errors++;
           }
-          let data25 = data24.podCIDRs;
-          if (Array.isArray(data25)) {
-            if (data25.length > 64) {
-              const err75 = {
+          let data37 = data36.podCIDRs;
+          if (Array.isArray(data37)) {
+            if (data37.length > 64) {
+              const err118 = {
                 instancePath: instancePath + "/spec/ownership/podCIDRs",
                 schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/maxItems",
                 keyword: "maxItems",
@@ -1444,14 +2207,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have more than 64 items",
               };
               if (vErrors === null) {
-                vErrors = [err75];
+                vErrors = [err118];
               } else {
-                vErrors.push(err75);
+                vErrors.push(err118);
               }
               errors++;
             }
-            if (data25.length < 1) {
-              const err76 = {
+            if (data37.length < 1) {
+              const err119 = {
                 instancePath: instancePath + "/spec/ownership/podCIDRs",
                 schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/minItems",
                 keyword: "minItems",
@@ -1459,64 +2222,64 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have fewer than 1 items",
               };
               if (vErrors === null) {
-                vErrors = [err76];
+                vErrors = [err119];
               } else {
-                vErrors.push(err76);
+                vErrors.push(err119);
               }
               errors++;
             }
-            const len2 = data25.length;
-            for (let i2 = 0; i2 < len2; i2++) {
-              let data26 = data25[i2];
-              if (typeof data26 === "string") {
-                if (func2(data26) > 49) {
-                  const err77 = {
-                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i2,
+            const len3 = data37.length;
+            for (let i3 = 0; i3 < len3; i3++) {
+              let data38 = data37[i3];
+              if (typeof data38 === "string") {
+                if (func2(data38) > 49) {
+                  const err120 = {
+                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
                     schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/maxLength",
                     keyword: "maxLength",
                     params: { limit: 49 },
                     message: "must NOT have more than 49 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err77];
+                    vErrors = [err120];
                   } else {
-                    vErrors.push(err77);
+                    vErrors.push(err120);
                   }
                   errors++;
                 }
-                if (func2(data26) < 1) {
-                  const err78 = {
-                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i2,
+                if (func2(data38) < 1) {
+                  const err121 = {
+                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
                     schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/minLength",
                     keyword: "minLength",
                     params: { limit: 1 },
                     message: "must NOT have fewer than 1 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err78];
+                    vErrors = [err121];
                   } else {
-                    vErrors.push(err78);
+                    vErrors.push(err121);
                   }
                   errors++;
                 }
               } else {
-                const err79 = {
-                  instancePath: instancePath + "/spec/ownership/podCIDRs/" + i2,
+                const err122 = {
+                  instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
                   schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/type",
                   keyword: "type",
                   params: { type: "string" },
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err79];
+                  vErrors = [err122];
                 } else {
-                  vErrors.push(err79);
+                  vErrors.push(err122);
                 }
                 errors++;
               }
             }
           } else {
-            const err80 = {
+            const err123 = {
               instancePath: instancePath + "/spec/ownership/podCIDRs",
               schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/type",
               keyword: "type",
@@ -1524,17 +2287,17 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be array",
             };
             if (vErrors === null) {
-              vErrors = [err80];
+              vErrors = [err123];
             } else {
-              vErrors.push(err80);
+              vErrors.push(err123);
             }
             errors++;
           }
-          if (data24.requiredMetadata !== undefined) {
-            let data27 = data24.requiredMetadata;
-            if (data27 && typeof data27 == "object" && !Array.isArray(data27)) {
-              if (Object.keys(data27).length > 16) {
-                const err81 = {
+          if (data36.requiredMetadata !== undefined) {
+            let data39 = data36.requiredMetadata;
+            if (data39 && typeof data39 == "object" && !Array.isArray(data39)) {
+              if (Object.keys(data39).length > 16) {
+                const err124 = {
                   instancePath: instancePath + "/spec/ownership/requiredMetadata",
                   schemaPath: "#/properties/spec/properties/ownership/properties/requiredMetadata/maxProperties",
                   keyword: "maxProperties",
@@ -1542,17 +2305,17 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 properties",
                 };
                 if (vErrors === null) {
-                  vErrors = [err81];
+                  vErrors = [err124];
                 } else {
-                  vErrors.push(err81);
+                  vErrors.push(err124);
                 }
                 errors++;
               }
-              for (const key0 in data27) {
-                let data28 = data27[key0];
-                if (typeof data28 === "string") {
-                  if (func2(data28) > 256) {
-                    const err82 = {
+              for (const key0 in data39) {
+                let data40 = data39[key0];
+                if (typeof data40 === "string") {
+                  if (func2(data40) > 256) {
+                    const err125 = {
                       instancePath:
                         instancePath +
                         "/spec/ownership/requiredMetadata/" +
@@ -1564,14 +2327,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 256 characters",
                     };
                     if (vErrors === null) {
-                      vErrors = [err82];
+                      vErrors = [err125];
                     } else {
-                      vErrors.push(err82);
+                      vErrors.push(err125);
                     }
                     errors++;
                   }
                 } else {
-                  const err83 = {
+                  const err126 = {
                     instancePath:
                       instancePath +
                       "/spec/ownership/requiredMetadata/" +
@@ -1583,15 +2346,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be string",
                   };
                   if (vErrors === null) {
-                    vErrors = [err83];
+                    vErrors = [err126];
                   } else {
-                    vErrors.push(err83);
+                    vErrors.push(err126);
                   }
                   errors++;
                 }
               }
             } else {
-              const err84 = {
+              const err127 = {
                 instancePath: instancePath + "/spec/ownership/requiredMetadata",
                 schemaPath: "#/properties/spec/properties/ownership/properties/requiredMetadata/type",
                 keyword: "type",
@@ -1599,15 +2362,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be object",
               };
               if (vErrors === null) {
-                vErrors = [err84];
+                vErrors = [err127];
               } else {
-                vErrors.push(err84);
+                vErrors.push(err127);
               }
               errors++;
             }
           }
         } else {
-          const err85 = {
+          const err128 = {
             instancePath: instancePath + "/spec/ownership",
             schemaPath: "#/properties/spec/properties/ownership/type",
             keyword: "type",
@@ -1615,22 +2378,22 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be object",
           };
           if (vErrors === null) {
-            vErrors = [err85];
+            vErrors = [err128];
           } else {
-            vErrors.push(err85);
+            vErrors.push(err128);
           }
           errors++;
         }
-        let data29 = data4.breaker;
-        if (data29 && typeof data29 == "object" && !Array.isArray(data29)) {
-          if (data29.slowAfter === undefined) {
-            data29.slowAfter = "200ms";
+        let data41 = data4.breaker;
+        if (data41 && typeof data41 == "object" && !Array.isArray(data41)) {
+          if (data41.slowAfter === undefined) {
+            data41.slowAfter = "200ms";
           }
-          if (data29.timeouts === undefined) {
-            data29.timeouts = 3;
+          if (data41.timeouts === undefined) {
+            data41.timeouts = 3;
           }
-          if (data29.slowAfter === undefined) {
-            const err86 = {
+          if (data41.slowAfter === undefined) {
+            const err129 = {
               instancePath: instancePath + "/spec/breaker",
               schemaPath: "#/properties/spec/properties/breaker/required",
               keyword: "required",
@@ -1638,14 +2401,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "slowAfter" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err86];
+              vErrors = [err129];
             } else {
-              vErrors.push(err86);
+              vErrors.push(err129);
             }
             errors++;
           }
-          if (data29.timeouts === undefined) {
-            const err87 = {
+          if (data41.timeouts === undefined) {
+            const err130 = {
               instancePath: instancePath + "/spec/breaker",
               schemaPath: "#/properties/spec/properties/breaker/required",
               keyword: "required",
@@ -1653,16 +2416,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "timeouts" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err87];
+              vErrors = [err130];
             } else {
-              vErrors.push(err87);
+              vErrors.push(err130);
             }
             errors++;
           }
-          let data30 = data29.slowAfter;
-          if (typeof data30 === "string") {
-            if (func2(data30) > 32) {
-              const err88 = {
+          let data42 = data41.slowAfter;
+          if (typeof data42 === "string") {
+            if (func2(data42) > 32) {
+              const err131 = {
                 instancePath: instancePath + "/spec/breaker/slowAfter",
                 schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/maxLength",
                 keyword: "maxLength",
@@ -1670,14 +2433,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have more than 32 characters",
               };
               if (vErrors === null) {
-                vErrors = [err88];
+                vErrors = [err131];
               } else {
-                vErrors.push(err88);
+                vErrors.push(err131);
               }
               errors++;
             }
-            if (!pattern7.test(data30)) {
-              const err89 = {
+            if (!pattern15.test(data42)) {
+              const err132 = {
                 instancePath: instancePath + "/spec/breaker/slowAfter",
                 schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/pattern",
                 keyword: "pattern",
@@ -1685,14 +2448,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
               };
               if (vErrors === null) {
-                vErrors = [err89];
+                vErrors = [err132];
               } else {
-                vErrors.push(err89);
+                vErrors.push(err132);
               }
               errors++;
             }
           } else {
-            const err90 = {
+            const err133 = {
               instancePath: instancePath + "/spec/breaker/slowAfter",
               schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/type",
               keyword: "type",
@@ -1700,15 +2463,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be string",
             };
             if (vErrors === null) {
-              vErrors = [err90];
+              vErrors = [err133];
             } else {
-              vErrors.push(err90);
+              vErrors.push(err133);
             }
             errors++;
           }
-          let data31 = data29.timeouts;
-          if (!(typeof data31 == "number" && !(data31 % 1) && !isNaN(data31) && isFinite(data31))) {
-            const err91 = {
+          let data43 = data41.timeouts;
+          if (!(typeof data43 == "number" && !(data43 % 1) && !isNaN(data43) && isFinite(data43))) {
+            const err134 = {
               instancePath: instancePath + "/spec/breaker/timeouts",
               schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/type",
               keyword: "type",
@@ -1716,15 +2479,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be integer",
             };
             if (vErrors === null) {
-              vErrors = [err91];
+              vErrors = [err134];
             } else {
-              vErrors.push(err91);
+              vErrors.push(err134);
             }
             errors++;
           }
-          if (typeof data31 == "number" && isFinite(data31)) {
-            if (data31 > 100 || isNaN(data31)) {
-              const err92 = {
+          if (typeof data43 == "number" && isFinite(data43)) {
+            if (data43 > 100 || isNaN(data43)) {
+              const err135 = {
                 instancePath: instancePath + "/spec/breaker/timeouts",
                 schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/maximum",
                 keyword: "maximum",
@@ -1732,14 +2495,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be <= 100",
               };
               if (vErrors === null) {
-                vErrors = [err92];
+                vErrors = [err135];
               } else {
-                vErrors.push(err92);
+                vErrors.push(err135);
               }
               errors++;
             }
-            if (data31 < 1 || isNaN(data31)) {
-              const err93 = {
+            if (data43 < 1 || isNaN(data43)) {
+              const err136 = {
                 instancePath: instancePath + "/spec/breaker/timeouts",
                 schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/minimum",
                 keyword: "minimum",
@@ -1747,15 +2510,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be >= 1",
               };
               if (vErrors === null) {
-                vErrors = [err93];
+                vErrors = [err136];
               } else {
-                vErrors.push(err93);
+                vErrors.push(err136);
               }
               errors++;
             }
           }
         } else {
-          const err94 = {
+          const err137 = {
             instancePath: instancePath + "/spec/breaker",
             schemaPath: "#/properties/spec/properties/breaker/type",
             keyword: "type",
@@ -1763,16 +2526,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be object",
           };
           if (vErrors === null) {
-            vErrors = [err94];
+            vErrors = [err137];
           } else {
-            vErrors.push(err94);
+            vErrors.push(err137);
           }
           errors++;
         }
-        let data32 = data4.requestTimeout;
-        if (typeof data32 === "string") {
-          if (func2(data32) > 32) {
-            const err95 = {
+        let data44 = data4.requestTimeout;
+        if (typeof data44 === "string") {
+          if (func2(data44) > 32) {
+            const err138 = {
               instancePath: instancePath + "/spec/requestTimeout",
               schemaPath: "#/properties/spec/properties/requestTimeout/maxLength",
               keyword: "maxLength",
@@ -1780,14 +2543,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must NOT have more than 32 characters",
             };
             if (vErrors === null) {
-              vErrors = [err95];
+              vErrors = [err138];
             } else {
-              vErrors.push(err95);
+              vErrors.push(err138);
             }
             errors++;
           }
-          if (!pattern7.test(data32)) {
-            const err96 = {
+          if (!pattern15.test(data44)) {
+            const err139 = {
               instancePath: instancePath + "/spec/requestTimeout",
               schemaPath: "#/properties/spec/properties/requestTimeout/pattern",
               keyword: "pattern",
@@ -1795,14 +2558,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
             };
             if (vErrors === null) {
-              vErrors = [err96];
+              vErrors = [err139];
             } else {
-              vErrors.push(err96);
+              vErrors.push(err139);
             }
             errors++;
           }
         } else {
-          const err97 = {
+          const err140 = {
             instancePath: instancePath + "/spec/requestTimeout",
             schemaPath: "#/properties/spec/properties/requestTimeout/type",
             keyword: "type",
@@ -1810,14 +2573,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be string",
           };
           if (vErrors === null) {
-            vErrors = [err97];
+            vErrors = [err140];
           } else {
-            vErrors.push(err97);
+            vErrors.push(err140);
           }
           errors++;
         }
       } else {
-        const err98 = {
+        const err141 = {
           instancePath: instancePath + "/spec",
           schemaPath: "#/properties/spec/type",
           keyword: "type",
@@ -1825,15 +2588,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
           message: "must be object",
         };
         if (vErrors === null) {
-          vErrors = [err98];
+          vErrors = [err141];
         } else {
-          vErrors.push(err98);
+          vErrors.push(err141);
         }
         errors++;
       }
     }
   } else {
-    const err99 = {
+    const err142 = {
       instancePath,
       schemaPath: "#/type",
       keyword: "type",
@@ -1841,9 +2604,9 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
       message: "must be object",
     };
     if (vErrors === null) {
-      vErrors = [err99];
+      vErrors = [err142];
     } else {
-      vErrors.push(err99);
+      vErrors.push(err142);
     }
     errors++;
   }
@@ -2025,8 +2788,8 @@ const schema12 = {
     },
   },
 };
-const pattern9 = new RegExp("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "u");
-const pattern10 = new RegExp("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$", "u");
+const pattern17 = new RegExp("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "u");
+const pattern18 = new RegExp("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$", "u");
 
 function validate11(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -2422,7 +3185,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         }
                         errors++;
                       }
-                      if (!pattern9.test(data10)) {
+                      if (!pattern17.test(data10)) {
                         const err23 = {
                           instancePath:
                             instancePath +
@@ -2570,7 +3333,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             }
                             errors++;
                           }
-                          if (!pattern10.test(data13)) {
+                          if (!pattern18.test(data13)) {
                             const err31 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
@@ -2719,7 +3482,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 }
                                 errors++;
                               }
-                              if (!pattern9.test(data16)) {
+                              if (!pattern17.test(data16)) {
                                 const err38 = {
                                   instancePath:
                                     instancePath +
@@ -2875,7 +3638,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         }
                         errors++;
                       }
-                      if (!pattern9.test(data19)) {
+                      if (!pattern17.test(data19)) {
                         const err46 = {
                           instancePath:
                             instancePath +
@@ -3020,7 +3783,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             }
                             errors++;
                           }
-                          if (!pattern10.test(data22)) {
+                          if (!pattern18.test(data22)) {
                             const err54 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                               schemaPath:
@@ -3160,7 +3923,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 }
                                 errors++;
                               }
-                              if (!pattern9.test(data25)) {
+                              if (!pattern17.test(data25)) {
                                 const err61 = {
                                   instancePath:
                                     instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values/" + i3,
@@ -3647,7 +4410,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (!pattern10.test(data33)) {
+                    if (!pattern18.test(data33)) {
                       const err89 = {
                         instancePath: instancePath + "/spec/registration/service/key",
                         schemaPath:
@@ -3988,7 +4751,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (!pattern7.test(data39)) {
+                if (!pattern15.test(data39)) {
                   const err108 = {
                     instancePath: instancePath + "/spec/registration/zombies/absentFor",
                     schemaPath:
@@ -4038,7 +4801,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     }
                     errors++;
                   }
-                  if (!pattern7.test(data40)) {
+                  if (!pattern15.test(data40)) {
                     const err111 = {
                       instancePath: instancePath + "/spec/registration/zombies/silentFor",
                       schemaPath:

@@ -1,0 +1,113 @@
+import type { Clock } from "../../clock/clock.ts";
+import { RegistryError } from "../errors.ts";
+import type { AgentRoutes } from "./agents.ts";
+import { readEntry } from "./catalog.ts";
+import { type ConsulClient, NotSent, Refused, within } from "./client.ts";
+import type { AgentAddress } from "./ownership.ts";
+import { isLost, neverConnected } from "./status.ts";
+import { transact } from "./transaction.ts";
+import type { Eviction } from "./writes.ts";
+
+/** An agent tells the servers of a deregistration at once, but answers before: so long we look for it, milliseconds. */
+const SYNC_PATIENCE_MS = 2_000;
+const LOOK_EVERY_MS = 25;
+
+export interface AgentRemovalOptions {
+  readonly routes: AgentRoutes;
+  readonly clock: Clock;
+  readonly callTimeout: number;
+  readonly scope: Readonly<Record<string, string>>;
+  /** What is known of the way to a node's agent has changed. */
+  readonly onRoute: (node: string) => void;
+}
+
+/** Removes entries at the agents that keep them. An agent compares nothing: the look just before is all there is. */
+export class AgentRemoval {
+  readonly #options: AgentRemovalOptions;
+
+  constructor(options: AgentRemovalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns `Unknown` when the agent has no such entry; the undo record is then taken away again
+   * @throws RegistryError when the agent can not be reached or refuses; the record's removal says so from then on
+   */
+  async remove(client: ConsulClient, eviction: Eviction, signal: AbortSignal): Promise<"Done" | "Unknown" | "Fenced"> {
+    const { routes, onRoute } = this.#options;
+    const { node } = eviction.id;
+    const route = routes.routeTo(node);
+    if (route.kind !== "Open") {
+      await this.#forgetUndo(client, eviction, signal);
+      throw new RegistryError("Unreachable", `the agent of node ${node} keeps the entry and can not be reached`);
+    }
+    try {
+      const outcome = await this.#ask(client, route.address, eviction, signal);
+      routes.answered(node);
+      if (outcome !== "Done") await this.#forgetUndo(client, eviction, signal);
+      else await this.#awaitAbsence(client, eviction, signal);
+      return outcome;
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      if (error.code === "Unreachable" || error.code === "TimedOut" || error.code === "TLSFailed") {
+        routes.broken(node, error.message);
+        onRoute(node);
+      }
+      // Where it may have been done after all, the record is what shows it.
+      if (!isLost(error) || neverConnected(error)) await this.#forgetUndo(client, eviction, signal);
+      throw error;
+    }
+  }
+
+  async #ask(
+    client: ConsulClient,
+    address: AgentAddress,
+    { id, mayBeSent }: Eviction,
+    signal: AbortSignal,
+  ): Promise<"Done" | "Unknown" | "Fenced"> {
+    const agent = client.at(address);
+    try {
+      await agent.run(
+        "agent.service.deregister",
+        { ...within(this.#options.callTimeout, signal), beforeSend: mayBeSent },
+        (consul, options) => consul.agent.service.deregister({ ...options, id: id.service }),
+        [404],
+      );
+      return "Done";
+    } catch (error) {
+      if (error instanceof Refused) return "Unknown";
+      if (error instanceof NotSent) return "Fenced";
+      throw error;
+    } finally {
+      agent.close();
+    }
+  }
+
+  /** So that whoever reads after us does not find what is already leaving. */
+  async #awaitAbsence(client: ConsulClient, { id, record }: Eviction, signal: AbortSignal): Promise<void> {
+    const { clock, callTimeout } = this.#options;
+    const until = clock.monotonic() + SYNC_PATIENCE_MS;
+    for (;;) {
+      try {
+        const entry = await readEntry(client, id, record.service, within(callTimeout, signal));
+        if (entry === undefined || clock.monotonic() > until) return;
+      } catch (error) {
+        // The agent has done it; what the servers show is for others to find out.
+        if (error instanceof RegistryError) return;
+        throw error;
+      }
+      await clock.sleep(LOOK_EVERY_MS, signal);
+    }
+  }
+
+  async #forgetUndo(client: ConsulClient, { undoKey }: Eviction, signal: AbortSignal): Promise<void> {
+    const { scope, callTimeout } = this.#options;
+    try {
+      await transact(client, [{ KV: { ...scope, Verb: "delete", Key: undoKey } }], within(callTimeout, signal));
+    } catch (error) {
+      signal.throwIfAborted();
+      // It leaves by itself in a day.
+      if (!(error instanceof RegistryError)) throw error;
+    }
+  }
+}
