@@ -21,6 +21,8 @@ const blockedBecause: Partial<Record<BlockReason, string>> = {
   Budget: "the policy's budget is used up for the moment (spec.registration.zombies.budget.evictionsPerSecond)",
   UnexplainedBudget:
     "the budget for deaths that nobody saw is used up for this minute (spec.registration.zombies.budget.unexplainedPercentPerMinute)",
+  QuarantineLimit:
+    "as many entries are in quarantine as the report can hold, and what it does not hold could never be released for certain",
   MinInstances: "services would have too few live instances left (spec.registration.zombies.minInstances)",
   RemovalNotPossible: "entries can not be removed by this registry's means; see the report",
 };

@@ -89,6 +89,7 @@ export class ReportController {
       counts: summary.counts(name),
       findings: summary.findings(name, MAX_FINDINGS),
       evictions: summary.evictions(name),
+      quarantines: summary.quarantines(name),
       earlier: report.earlier,
     });
     if (!sameContent(report.status, status)) {
