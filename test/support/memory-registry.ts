@@ -33,6 +33,10 @@ export function memoryAdapter(
     read: (id, signal) => memory.read(id, signal),
     readLife: (record, signal) => memory.readLife(record, signal),
     deregister: (record, fence, signal) => memory.deregister(record, fence, signal),
+    ...(memory.capabilities.quarantine && {
+      quarantine: (record, fence, signal) => memory.quarantine(record, fence, signal),
+      release: (record, fence, signal) => memory.release(record, fence, signal),
+    }),
     put: (payload, signal) => memory.put(payload, signal),
     close: () => memory.close(),
   };
@@ -44,6 +48,8 @@ export interface Registration {
   readonly service?: string;
   readonly port?: number;
   readonly ttlMs?: number;
+  /** `No`: it hangs on a connection, and a delete does nothing. */
+  readonly removable?: "Yes" | "No";
 }
 
 /** A process registers itself, in place of whoever had the id. */
@@ -51,11 +57,11 @@ export function register(
   server: MemoryRegistry,
   id: string,
   ip: string,
-  { service = "shop", port = 80, ttlMs = 0 }: Registration = {},
+  { service = "shop", port = 80, ttlMs = 0, removable = "Yes" }: Registration = {},
 ): void {
   const endpoint = makeEndpoint(ip, String(port));
   if (endpoint === undefined) throw new Error(`${ip} is no host`);
-  server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs });
+  server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs, removable });
 }
 
 /** A registry inside the process with an adapter that watches it: what a registry is to the code above the port. */

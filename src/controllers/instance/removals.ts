@@ -2,7 +2,8 @@ import type { Clock } from "../../clock/clock.ts";
 import type { EvictionRequest, EvictionResult, Evictor } from "../../eviction/evictor.ts";
 import type { ReconcileContext, Result } from "../../kube/controller.ts";
 import { isExplained } from "../../plan/types.ts";
-import type { Fence, InstanceRecord, LifeReading } from "../../registry/port.ts";
+import { formatEndpoints } from "../../registry/endpoint.ts";
+import type { Fence, InstanceRecord, LifeReading, RestorePayload } from "../../registry/port.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Evidence, Judgement } from "../../verdict/types.ts";
@@ -13,6 +14,7 @@ import type { EvictionLog } from "./eviction-log.ts";
 import type { Judge, Judged } from "./judge.ts";
 import type { Notebook } from "./notebook.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** After a refused attempt that may succeed soon: a newborn's address, a registry's answer. */
 const TRY_AGAIN_MS = 1_000;
@@ -24,6 +26,7 @@ export interface RemovalsParts {
   readonly notebook: Pick<Notebook, "remember">;
   readonly comebacks: Comebacks;
   readonly evictions: EvictionLog;
+  readonly quarantines: Pick<Quarantines, "add" | "reserve">;
   readonly policies: PolicySet;
   readonly registries: RegistrySet;
   /** True while this replica may write. */
@@ -88,8 +91,14 @@ export class Removals {
       traceId: context.traceId,
       log: context.log,
     };
-    const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
-    return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+    // Kept before anything is waited for: the plan has counted on it.
+    const giveBack = act === "Quarantine" ? this.#parts.quarantines.reserve(policy) : undefined;
+    try {
+      const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
+      return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+    } finally {
+      giveBack?.();
+    }
   }
 
   /** Whether it is open what became of a write to this record, and the registry's content can tell by now. */
@@ -144,7 +153,8 @@ export class Removals {
     switch (outcome) {
       case "Unsettled":
         this.#unsettled.set(key, attempt);
-        comebacks.removed(key, registry.uid, version);
+        if (request.act === "Evict") comebacks.removed(key, registry.uid, version);
+        else this.#quarantined(attempt, this.#entryOf(attempt, "Quarantined", undefined), clock.monotonic(), false);
         throw result.error;
       case "Evicted":
       case "Quarantined":
@@ -166,29 +176,44 @@ export class Removals {
   }
 
   #record(attempt: Attempt, { outcome, restore, writtenAt }: Written): void {
-    const { policy, registry, request, seenAt, traceId } = attempt;
-    const { evidence, judgement } = request;
-    const { record, verdict } = judgement;
-    const { metrics, clock, evictions, events, changed } = this.#parts;
+    const { policy, registry, request, seenAt } = attempt;
+    const { evidence, judgement, act } = request;
+    const { metrics, evictions, events, changed } = this.#parts;
     const labels = { registry: registry.name, class: evidence.class };
     metrics.evictions.latency.observe(labels, Math.max(0, writtenAt - seenAt) / 1000);
-    const entry: EvictionEntry = {
-      time: clock.wall(),
+    // Whatever a later read says, the registry took it: as long as nothing else is known, it is ours to undo.
+    const entry = this.#entryOf(attempt, act === "Quarantine" ? "Quarantined" : outcome, restore);
+    evictions.add(policy, entry);
+    if (act === "Quarantine") this.#quarantined(attempt, entry, writtenAt, true);
+    events.evicted(policy, entry, judgement.verdict.message);
+    changed(policy.name);
+  }
+
+  #quarantined({ policy }: Attempt, entry: EvictionEntry, at: number, isCertain: boolean): void {
+    this.#parts.quarantines.add({ name: policy.name, uid: policy.uid }, entry, at, isCertain);
+  }
+
+  #entryOf(
+    { registry, request, traceId }: Attempt,
+    result: string,
+    restore: RestorePayload | undefined,
+  ): EvictionEntry {
+    const { evidence, judgement } = request;
+    const { record, verdict } = judgement;
+    return {
+      time: this.#parts.clock.wall(),
       registry: registry.name,
       service: record.service,
       instance: record.instance,
       id: record.id,
-      address: addressOf(record),
+      address: formatEndpoints(record.endpoints),
       evidence: evidence.class,
       reason: verdict.reason,
       pod: { namespace: evidence.podNamespace, name: evidence.podName, uid: evidence.podUid },
       traceId,
-      result: outcome,
+      result,
       restore,
     };
-    evictions.add(policy, entry);
-    events.evicted(policy, entry, verdict.message);
-    changed(policy.name);
   }
 
   /** Everything that must still hold at the moment of the write. */
@@ -236,11 +261,5 @@ function deathSeenAt({ class: kind, since }: Evidence, eventSeenAt: number | und
 }
 
 function undoOf(result: EvictionResult): { readonly undo?: string } {
-  return "restore" in result && result.restore.undoKey !== undefined ? { undo: result.restore.undoKey } : {};
-}
-
-function addressOf(record: InstanceRecord): string {
-  return record.endpoints
-    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`))
-    .join(",");
+  return "restore" in result && result.restore?.undoKey !== undefined ? { undo: result.restore.undoKey } : {};
 }

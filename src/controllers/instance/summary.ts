@@ -15,6 +15,7 @@ import type {
 import type { EvictionLog } from "./eviction-log.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** What a person is told of a reason that held evictions back, most important first; the others are the policy's wish. */
 const blockedBecause: Partial<Record<BlockReason, string>> = {
@@ -33,6 +34,7 @@ export interface SummaryParts {
   readonly registries: RegistrySet;
   readonly states: InstanceStates;
   readonly evictions: EvictionLog;
+  readonly quarantines: Pick<Quarantines, "entries" | "count">;
   readonly planner: Pick<Planner, "selfPreservation">;
   readonly clock: Clock;
   /** A view of a registry older than this decides nothing, milliseconds. */
@@ -60,6 +62,16 @@ export class PolicySummary implements InstanceSummary {
     const { policies, evictions } = this.#parts;
     const inForce = policies.get(policy);
     return inForce === undefined ? [] : evictions.entries(inForce);
+  }
+
+  quarantines(policy: string): readonly EvictionEntry[] {
+    const { policies, quarantines } = this.#parts;
+    const inForce = policies.get(policy);
+    return inForce === undefined ? [] : quarantines.entries(inForce);
+  }
+
+  quarantined(policy: string): number {
+    return this.#parts.quarantines.count(policy);
   }
 
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined } {

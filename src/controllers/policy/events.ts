@@ -1,6 +1,7 @@
 import { API_VERSION } from "../../api/v1alpha1/index.ts";
 import type { EventNote, ObjectReference } from "../../kube/event-recorder.ts";
 import type { Judgement } from "../../verdict/types.ts";
+import type { ReleaseNote } from "../instance/events.ts";
 import type { EvictionEntry } from "../types.ts";
 import type { ConditionChange } from "../status/conditions.ts";
 
@@ -19,6 +20,13 @@ export function instanceEvicted(regarding: ObjectReference, entry: EvictionEntry
 export function instanceQuarantined(regarding: ObjectReference, entry: EvictionEntry, message: string): EventNote {
   const note = `Took ${describe(entry)} out of rotation: ${message} (evidence ${entry.evidence}, trace ${entry.traceId})`;
   return aboutEntry(regarding, entry, "Normal", "InstanceQuarantined", "Quarantine", note);
+}
+
+/** An entry that we took out of rotation was put back: a pod lives at its address. Related to that pod. */
+export function instanceReleased(regarding: ObjectReference, entry: EvictionEntry, note: ReleaseNote): EventNote {
+  const { owner, message, traceId } = note;
+  const text = `Put ${describe(entry)} back into rotation: ${message} (trace ${traceId})`;
+  return aboutEntry(regarding, { ...entry, pod: owner, traceId }, "Normal", "InstanceReleased", "Release", text);
 }
 
 /** An entry was there again right after it was removed: somebody lives. It is left alone from now on. */

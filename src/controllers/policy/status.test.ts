@@ -38,6 +38,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     pods: { matched: 9, lost: new Map() },
     instances: counts,
     blocked: undefined,
+    quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     dryRun: false,
     ...part,
