@@ -104,8 +104,11 @@ export interface InstanceSummary {
   findings(policy: string, limit: number): readonly Finding[];
   /** Newest first, at most 100, since this process became leader. */
   evictions(policy: string): readonly EvictionEntry[];
-  /** Those in quarantine that this process took out of rotation, newest first; without any limit but the index's. */
-  quarantines(policy: string): readonly EvictionEntry[];
+  /**
+   * What is in quarantine by the policy, newest first, whichever leader put it there; never more than a report holds.
+   * Undefined while it is not known what earlier leaders left: no report must be written without that.
+   */
+  quarantines(policy: string): readonly EvictionEntry[] | undefined;
   /** How many entries are in quarantine by this policy, whichever leader put them there. */
   quarantined(policy: string): number;
   /** Evictions done by this process for the policy; the status adds them to what it already says. */

@@ -182,9 +182,9 @@ export class InstanceController {
     for (const name of this.#knownPolicies.difference(present)) {
       this.#budgets.forgetPolicy(name);
       this.#evictions.forget(name);
-      this.#quarantines.forgetPolicy(name);
       void metrics.forget("policy", name);
     }
     this.#knownPolicies = present;
+    this.#quarantines.keepOnly(new Set(Iterator.from(policies.values()).map(({ uid }) => uid)));
   }
 }

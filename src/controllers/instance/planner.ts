@@ -49,7 +49,7 @@ export class Planner {
       deleting:
         !this.#policies.isInForce(policy.name, policy.uid) || !this.#registries.isInForce(registry.name, registry.uid),
       canQuarantine,
-      quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy),
+      quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy, record),
       liveInService: this.#states.liveInService(record.registry, record.service),
       instances: registry.view.size,
       selfPreservation: this.selfPreservation(registry),

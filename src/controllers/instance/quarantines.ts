@@ -39,8 +39,8 @@ type End = "Released" | "Lifted" | "Left";
 const INHERITED_FOR_MS = 90_000;
 /** A flag can outlast that, when it was written just as the entry left. */
 const FORGET_AFTER_MS = 3_600_000;
-/** What one entry takes of a report at most: its texts at their longest, of characters that need four bytes. */
-const MAX_ENTRY_BYTES = 24 * 1024;
+/** What one entry takes of a report at most besides the texts that its registrant chose. */
+const ENTRY_BYTES = 1_536;
 
 export interface QuarantinesParts {
   readonly evictions: EvictionLog;
@@ -62,8 +62,8 @@ export class Quarantines {
   readonly #byPlace = new Map<string, string>();
   /** UIDs of policies whose report was read in this leadership. */
   readonly #seeded = new Set<string>();
-  /** Writes under way, by policy. */
-  readonly #reserved = new Map<string, number>();
+  /** Writes under way. */
+  readonly #reserved = new Set<{ readonly policyUid: string; readonly bytes: number }>();
 
   constructor(parts: QuarantinesParts) {
     this.#parts = parts;
@@ -95,23 +95,29 @@ export class Quarantines {
     this.#parts.changed(policy.name);
   }
 
-  /** Whether one more can be taken out of rotation and still be known to the next leader for certain. */
-  hasRoom(policy: PolicyIdentity): boolean {
+  /** Whether the record, too, can be taken out of rotation and be known to the next leader for certain. */
+  hasRoom(policy: PolicyIdentity, record: InstanceRecord): boolean {
     if (!this.#seeded.has(policy.uid)) return false;
-    const needed = [...this.#of(policy)].filter((held) => !this.#isExpendable(held));
-    const reserved = (this.#reserved.get(policy.name) ?? 0) + 1;
-    const bytes = needed.reduce((sum, { entry }) => sum + sizeOf(entry), reserved * MAX_ENTRY_BYTES);
-    return needed.length + reserved <= MAX_EVICTIONS && bytes <= MAX_LIST_BYTES;
+    let count = 1;
+    let bytes = bytesOf(record);
+    for (const held of this.#of(policy)) {
+      if (this.#isExpendable(held)) continue;
+      count++;
+      bytes += sizeOf(held);
+    }
+    for (const reserved of this.#reserved) {
+      if (reserved.policyUid !== policy.uid) continue;
+      count++;
+      bytes += reserved.bytes;
+    }
+    return count <= MAX_EVICTIONS && bytes <= MAX_LIST_BYTES;
   }
 
   /** Keeps room for a write under way. @returns what gives it back */
-  reserve({ name }: PolicyIdentity): () => void {
-    this.#reserved.set(name, (this.#reserved.get(name) ?? 0) + 1);
-    return () => {
-      const left = (this.#reserved.get(name) ?? 0) - 1;
-      if (left > 0) this.#reserved.set(name, left);
-      else this.#reserved.delete(name);
-    };
+  reserve({ uid }: PolicyIdentity, record: InstanceRecord): () => void {
+    const reserved = { policyUid: uid, bytes: bytesOf(record) };
+    this.#reserved.add(reserved);
+    return () => void this.#reserved.delete(reserved);
   }
 
   /** The registry was asked to take the entry out of rotation. */
@@ -178,10 +184,9 @@ export class Quarantines {
     return entry;
   }
 
-  /** Those that this process took out of rotation, newest first. */
-  entries(policy: PolicyIdentity): readonly EvictionEntry[] {
-    const own = [...this.#of(policy)].filter(({ at }) => at !== Number.NEGATIVE_INFINITY);
-    return own.map(({ entry }) => entry).reverse();
+  /** Newest first; undefined while it is not known what earlier leaders left. */
+  entries(policy: PolicyIdentity): readonly EvictionEntry[] | undefined {
+    return this.isSeeded(policy) ? [...this.#of(policy)].map(({ entry }) => entry).reverse() : undefined;
   }
 
   /** @param policy its name */
@@ -189,9 +194,13 @@ export class Quarantines {
     return Iterator.from(this.#held.values()).reduce((sum, held) => sum + (held.policy.name === policy ? 1 : 0), 0);
   }
 
-  /** The policy is gone, and with it its report: nobody is in charge of them any more. */
-  forgetPolicy(policy: string): void {
-    for (const held of [...this.#held.values()]) if (held.policy.name === policy) this.#drop(held);
+  /**
+   * Nobody is in charge of those of policies that are in force no more; should one be again, its report tells.
+   * @param inForce UIDs
+   */
+  keepOnly(inForce: ReadonlySet<string>): void {
+    for (const held of [...this.#held.values()]) if (!inForce.has(held.policy.uid)) this.#drop(held);
+    for (const uid of this.#seeded) if (!inForce.has(uid)) this.#seeded.delete(uid);
   }
 
   *#of({ name, uid }: PolicyIdentity): Generator<Held> {
@@ -261,11 +270,11 @@ export class Quarantines {
     const held = [...this.#of(policy)];
     const expendable = held.filter((one) => this.#isExpendable(one));
     expendable.sort((a, b) => (a.absentSince ?? 0) - (b.absentSince ?? 0));
-    let bytes = held.reduce((sum, { entry }) => sum + sizeOf(entry), 0);
+    let bytes = held.reduce((sum, one) => sum + sizeOf(one), 0);
     for (let count = held.length; count > MAX_EVICTIONS || bytes > MAX_LIST_BYTES; count--) {
       const oldest = expendable.shift();
       if (oldest === undefined) return;
-      bytes -= sizeOf(oldest.entry);
+      bytes -= sizeOf(oldest);
       this.#endBy(oldest, "Left");
     }
   }
@@ -284,6 +293,11 @@ function placeOf({ registry, service, address }: Pick<EvictionEntry, "registry" 
   return JSON.stringify([registry, cut(service, LONGEST.service), cut(address, LONGEST.address)]);
 }
 
-function sizeOf(entry: EvictionEntry): number {
-  return Buffer.byteLength(JSON.stringify(entry));
+function sizeOf({ entry: { service, instance, id, address } }: Quarantine): number {
+  return ENTRY_BYTES + Buffer.byteLength(JSON.stringify([service, instance, id, address]));
+}
+
+/** What the record's quarantine would take of a report. */
+function bytesOf({ service, instance, id, endpoints }: InstanceRecord): number {
+  return ENTRY_BYTES + Buffer.byteLength(JSON.stringify([service, instance, id, formatEndpoints(endpoints)]));
 }

@@ -92,7 +92,7 @@ export class Removals {
       log: context.log,
     };
     // Kept before anything is waited for: the plan has counted on it.
-    const giveBack = act === "Quarantine" ? this.#parts.quarantines.reserve(policy) : undefined;
+    const giveBack = act === "Quarantine" ? this.#parts.quarantines.reserve(policy, judgement.record) : undefined;
     try {
       const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
       return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };

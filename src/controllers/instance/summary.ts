@@ -64,10 +64,10 @@ export class PolicySummary implements InstanceSummary {
     return inForce === undefined ? [] : evictions.entries(inForce);
   }
 
-  quarantines(policy: string): readonly EvictionEntry[] {
+  quarantines(policy: string): readonly EvictionEntry[] | undefined {
     const { policies, quarantines } = this.#parts;
     const inForce = policies.get(policy);
-    return inForce === undefined ? [] : quarantines.entries(inForce);
+    return inForce && quarantines.entries(inForce);
   }
 
   quarantined(policy: string): number {

@@ -18,7 +18,7 @@ export interface ReportFacts {
   readonly findings: readonly Finding[];
   /** Of this process, newest first. */
   readonly evictions: readonly EvictionEntry[];
-  /** Of this process, those of them and of older ones that are in quarantine now. */
+  /** What is in quarantine now, newest first. */
   readonly quarantines: readonly EvictionEntry[];
   /** What the report held when this process became leader, newest first. */
   readonly earlier: readonly RegistrationReportEviction[];

@@ -83,13 +83,15 @@ export class ReportController {
       if (policies.object(name) === undefined) this.#written.delete(name);
       return undefined;
     }
+    const quarantines = summary.quarantines(name);
+    if (quarantines === undefined) return { requeueAfterMs: DEBOUNCE_MS };
     const report = await this.#reviewed(policy, signal);
     const status = buildReport({
       policy: name,
       counts: summary.counts(name),
       findings: summary.findings(name, MAX_FINDINGS),
       evictions: summary.evictions(name),
-      quarantines: summary.quarantines(name),
+      quarantines,
       earlier: report.earlier,
     });
     if (!sameContent(report.status, status)) {
