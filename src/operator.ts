@@ -110,7 +110,10 @@ export class Operator {
         clock,
         random,
       }),
-      stored: storedEvictions(this.#transport),
+      stored: {
+        ...storedEvictions(this.#transport),
+        save: ({ name }, signal) => this.#reports.save(name, signal),
+      },
       isLeader: () => this.#election.isValid(),
       requestList: () => this.#cluster.requestPodList(),
       events: instanceEvents(this.#recorder),

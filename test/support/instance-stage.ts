@@ -58,6 +58,8 @@ export class InstanceStage {
   plain: RegistryAdapter | undefined;
   /** What the report of a policy says when this replica begins to lead. */
   report: (policy: string) => Promise<readonly EvictionEntry[]> = () => Promise.resolve([]);
+  /** Waited for by each write of a report that an act waits for. */
+  saved: () => Promise<void> = () => Promise.resolve();
   leads = true;
   lists = 0;
   #term = new AbortController();
@@ -84,7 +86,7 @@ export class InstanceStage {
       policies: this.policies,
       registries: this.registries,
       live: this.api,
-      stored: { read: ({ name }) => this.report(name) },
+      stored: { read: ({ name }) => this.report(name), save: () => this.saved() },
       isLeader: () => this.leads,
       requestList: () => {
         this.lists++;

@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/clock/clock.ts";
 import { makeEndpoint } from "../../src/registry/endpoint.ts";
 import { MemoryAdapter } from "../../src/registry/memory/adapter.ts";
-import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
+import { MemoryRegistry, type MemoryRegistryOptions } from "../../src/registry/memory/registry.ts";
 import type { RegistryAdapter } from "../../src/registry/port.ts";
 import { RegistryView } from "../../src/registry/view.ts";
 
@@ -72,8 +72,8 @@ export class WatchedRegistry {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(name: string, clock: Clock, disturb?: Disturb) {
-    this.server = new MemoryRegistry(clock);
+  constructor(name: string, clock: Clock, disturb?: Disturb, options?: MemoryRegistryOptions) {
+    this.server = new MemoryRegistry(clock, options);
     this.view = new RegistryView(name);
     this.adapter = memoryAdapter(name, this.server, clock, disturb);
     this.#running = this.adapter.run(this.view, this.#stop.signal);

@@ -102,6 +102,45 @@ describe("a zombie that no delete removes", () => {
     expect(stage.isQuarantined(ID)).toBe(true);
   });
 
+  test("is in the report before the registry is asked, so that the end of this process loses nothing", async () => {
+    await living();
+    const saved: unknown[] = [];
+    stage.saved = () => {
+      saved.push(stage.isQuarantined(ID), stage.controller.summary.quarantines(POLICY));
+      return Promise.resolve();
+    };
+    stage.kill(owner);
+    await stage.advance(0);
+    expect(saved).toMatchObject([false, [{ id: ID, result: "Quarantined", traceId: entries()[0]?.traceId }]]);
+    expect(stage.isQuarantined(ID)).toBe(true);
+  });
+
+  test("stays in rotation while the report can not be written, and out of the report", async () => {
+    await living();
+    stage.saved = () => Promise.reject(new Error("no answer"));
+    stage.kill(owner);
+    await stage.advance(5_000);
+    expect(stage.isQuarantined(ID)).toBe(false);
+    expect(quarantined()).toBe(0);
+    stage.saved = () => Promise.resolve();
+    await stage.advance(30_000);
+    expect(stage.isQuarantined(ID)).toBe(true);
+  });
+
+  test("is not in the report when the last look spoke against it", async () => {
+    await living();
+    stage.saved = () => {
+      stage.register(ID, IP, held);
+      stage.pod(next);
+      return Promise.resolve();
+    };
+    stage.kill(owner);
+    await stage.advance(1_000);
+    expect(stage.isQuarantined(ID)).toBe(false);
+    expect(quarantined()).toBe(0);
+    expect(entries()).toEqual([]);
+  });
+
   test("is ours also when the registry's answer got lost", async () => {
     await living();
     stage.disturbed.quarantine = async (...call) => {

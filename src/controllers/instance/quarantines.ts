@@ -19,7 +19,10 @@ export interface Quarantine {
   /** That took it out. */
   readonly policy: PolicyIdentity;
   readonly entry: EvictionEntry;
-  /** Local monotonic milliseconds at which the registry had been asked; `-Infinity` where an earlier leader asked. */
+  /**
+   * Local monotonic milliseconds at which the registry had been asked; `-Infinity` where an earlier leader asked,
+   * `Infinity` while it is about to be.
+   */
   readonly at: number;
   /** The registry acknowledged it. */
   readonly isCertain: boolean;
@@ -39,6 +42,8 @@ type End = "Released" | "Lifted" | "Left";
 const INHERITED_FOR_MS = 90_000;
 /** A flag can outlast that, when it was written just as the entry left. */
 const FORGET_AFTER_MS = 3_600_000;
+/** No view shows yet what became of it. */
+const ABOUT_TO_ASK = Number.POSITIVE_INFINITY;
 /** What one entry takes of a report at most besides the texts that its registrant chose. */
 const ENTRY_BYTES = 1_536;
 
@@ -62,8 +67,6 @@ export class Quarantines {
   readonly #byPlace = new Map<string, string>();
   /** UIDs of policies whose report was read in this leadership. */
   readonly #seeded = new Set<string>();
-  /** Writes under way. */
-  readonly #reserved = new Set<{ readonly policyUid: string; readonly bytes: number }>();
 
   constructor(parts: QuarantinesParts) {
     this.#parts = parts;
@@ -105,19 +108,23 @@ export class Quarantines {
       count++;
       bytes += sizeOf(held);
     }
-    for (const reserved of this.#reserved) {
-      if (reserved.policyUid !== policy.uid) continue;
-      count++;
-      bytes += reserved.bytes;
-    }
     return count <= MAX_EVICTIONS && bytes <= MAX_LIST_BYTES;
   }
 
-  /** Keeps room for a write under way. @returns what gives it back */
-  reserve({ uid }: PolicyIdentity, record: InstanceRecord): () => void {
-    const reserved = { policyUid: uid, bytes: bytesOf(record) };
-    this.#reserved.add(reserved);
-    return () => void this.#reserved.delete(reserved);
+  /**
+   * The registry is about to be asked to take the entry out of rotation. From now on the report names it: should this
+   * process end right after the registry's answer, the next leader knows whose it is.
+   */
+  begin(policy: PolicyIdentity, entry: EvictionEntry): void {
+    this.add(policy, entry, ABOUT_TO_ASK, false);
+  }
+
+  /** It was not asked after all. */
+  abandon(entry: EvictionEntry): void {
+    const held = this.#held.get(keyOf(entry.registry, entry.id));
+    if (held?.at !== ABOUT_TO_ASK || !isSame(held.entry, entry)) return;
+    this.#drop(held);
+    this.#parts.changed(held.policy.name);
   }
 
   /** The registry was asked to take the entry out of rotation. */
@@ -137,7 +144,7 @@ export class Quarantines {
   find({ view, name }: ManagedRegistry, record: InstanceRecord): Quarantine | undefined {
     if (!record.quarantined) return undefined;
     const own = this.#held.get(keyOf(name, record.id));
-    if (own !== undefined) return own;
+    if (own !== undefined) return own.at === ABOUT_TO_ASK ? undefined : own;
     const before = this.#held.get(this.#byPlace.get(placeOfRecord(record)) ?? "");
     if (before === undefined) return undefined;
     // One that is listed beside it may be a person's affair, unless it came after the flag was set.

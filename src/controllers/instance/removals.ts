@@ -15,6 +15,7 @@ import type { Judge, Judged } from "./judge.ts";
 import type { Notebook } from "./notebook.ts";
 import type { Planner } from "./planner.ts";
 import type { Quarantines } from "./quarantines.ts";
+import type { StoredEvictions } from "./seeding.ts";
 
 /** After a refused attempt that may succeed soon: a newborn's address, a registry's answer. */
 const TRY_AGAIN_MS = 1_000;
@@ -26,7 +27,8 @@ export interface RemovalsParts {
   readonly notebook: Pick<Notebook, "remember">;
   readonly comebacks: Comebacks;
   readonly evictions: EvictionLog;
-  readonly quarantines: Pick<Quarantines, "add" | "reserve">;
+  readonly quarantines: Pick<Quarantines, "begin" | "add" | "abandon">;
+  readonly stored: Pick<StoredEvictions, "save">;
   readonly policies: PolicySet;
   readonly registries: RegistrySet;
   /** True while this replica may write. */
@@ -91,13 +93,34 @@ export class Removals {
       traceId: context.traceId,
       log: context.log,
     };
-    // Kept before anything is waited for: the plan has counted on it.
-    const giveBack = act === "Quarantine" ? this.#parts.quarantines.reserve(policy, judgement.record) : undefined;
+    const evict = (): Promise<EvictionResult> => this.#parts.evictor.evict(attempt.request, context.signal);
+    const work =
+      act === "Evict" ? evict : (): Promise<EvictionResult> => this.#announced(attempt, evict, context.signal);
+    const result = await this.#counted(attempt, work);
+    return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+  }
+
+  /**
+   * What was taken out of rotation can be put back only by who knows that it was us. So the report names it before the
+   * registry is asked, and before the last look, which must not age.
+   */
+  async #announced(
+    attempt: Attempt,
+    evict: () => Promise<EvictionResult>,
+    signal: AbortSignal,
+  ): Promise<EvictionResult> {
+    const { quarantines, stored } = this.#parts;
+    const { policy } = attempt;
+    const entry = this.#entryOf(attempt, "Quarantined", undefined);
+    quarantines.begin({ name: policy.name, uid: policy.uid }, entry);
     try {
-      const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
-      return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
-    } finally {
-      giveBack?.();
+      await stored.save(policy, signal);
+      const result = await evict();
+      if (!isAsked(result)) quarantines.abandon(entry);
+      return result;
+    } catch (error) {
+      quarantines.abandon(entry);
+      throw error;
     }
   }
 
@@ -258,6 +281,11 @@ export class Removals {
 /** A deletion has no death yet whose time was noted: there it counts from the event that brought the decision about. */
 function deathSeenAt({ class: kind, since }: Evidence, eventSeenAt: number | undefined): number {
   return kind === "Terminating" ? Math.min(eventSeenAt ?? since, since) : since;
+}
+
+/** The registry may have done it. */
+function isAsked({ outcome }: EvictionResult): boolean {
+  return !["Changed", "Gone", "Fenced", "NotConfirmed"].includes(outcome);
 }
 
 function undoOf(result: EvictionResult): { readonly undo?: string } {

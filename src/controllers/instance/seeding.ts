@@ -13,12 +13,17 @@ export interface StoredEvictions {
    * @throws KubeError
    */
   read(policy: PolicyIdentity, signal: AbortSignal): Promise<readonly EvictionEntry[]>;
+  /**
+   * Brings the policy's report up to date at once. What it is to show when this is called is stored when it resolves.
+   * @throws KubeError, and what else keeps it from being stored
+   */
+  save(policy: PolicyIdentity, signal: AbortSignal): Promise<void>;
 }
 
 export interface SeedingParts {
   readonly policies: PolicySet;
   readonly quarantines: Pick<Quarantines, "isSeeded" | "seed">;
-  readonly stored: StoredEvictions;
+  readonly stored: Pick<StoredEvictions, "read">;
   /** Asks for a sweep before long. */
   readonly sweepSoon: () => void;
   readonly clock: Clock;

@@ -13,7 +13,7 @@ import type { EvictionEntry } from "../types.ts";
 const READ_DEADLINE_MS = 10_000;
 
 /** Reads back what earlier leaders wrote into reports. */
-export function storedEvictions(transport: Pick<KubeTransport, "request">): StoredEvictions {
+export function storedEvictions(transport: Pick<KubeTransport, "request">): Pick<StoredEvictions, "read"> {
   return {
     async read({ name, uid }, signal) {
       const path = `/apis/${GROUP}/${VERSION}/${PLURALS.RegistrationReport}/${encodeURIComponent(name)}`;
