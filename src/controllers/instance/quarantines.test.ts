@@ -64,11 +64,10 @@ function list(...records: readonly InstanceRecord[]): void {
 }
 
 function freshness(fields: Partial<RegistryFreshness>): void {
-  const { monotonic } = { monotonic: clock.monotonic() };
   const mode = "Normal";
   view.freshness({
     synced: true,
-    caughtUpTo: monotonic,
+    caughtUpTo: clock.monotonic(),
     problem: undefined,
     mode,
     serverVersion: "1",

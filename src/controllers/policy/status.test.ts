@@ -252,3 +252,19 @@ describe("the Events of a policy", () => {
     });
   }
 });
+
+describe("what stays in quarantine where nothing is written", () => {
+  for (const [what, fields] of Object.entries({
+    Audit: { object: policy({ mode: "Audit" }) },
+    Paused: { object: policy({ mode: "Paused" }) },
+    "a dry run": { dryRun: true },
+  })) {
+    test(`is named by condition EvictionBlocked under ${what}`, () => {
+      expect(message({ ...fields, quarantined: 2 }, "EvictionBlocked")).toMatch(
+        /; 2 entries stay in quarantine meanwhile: see the report$/,
+      );
+      expect(message({ ...fields, quarantined: 1 }, "EvictionBlocked")).toContain("; 1 entry stays in quarantine");
+      expect(message(fields, "EvictionBlocked")).not.toContain("quarantine");
+    });
+  }
+});
