@@ -39,8 +39,8 @@ beforeEach(async () => {
       },
       release: (...call) => {
         steps.push("release");
-        const release = disturbed.release ?? plain.release;
-        return release?.(...call) ?? Promise.reject(new Error("the registry has no quarantine"));
+        const release = disturbed.release?.(...call) ?? plain.release?.(...call);
+        return release ?? Promise.reject(new Error("the registry has no quarantine"));
       },
     }),
     { quarantine: true },
@@ -53,9 +53,9 @@ beforeEach(async () => {
 });
 
 /** A pod that lives in the view, and in the API as it is there. */
-function lives(inView: PodSpec, inApi: PodSpec | undefined = inView): void {
+function lives(inView: PodSpec, inApi: PodSpec = inView): void {
   cluster.pods.set(rawPod(inView));
-  if (inApi !== undefined) live.set(cluster.projector.project(rawPod(inApi)));
+  live.set(cluster.projector.project(rawPod(inApi)));
 }
 
 function listed(): InstanceRecord {

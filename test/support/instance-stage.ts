@@ -232,16 +232,15 @@ export class InstanceStage {
         read: (id, signal) => (this.disturbed.read ?? plain.read)(id, signal),
         readLife: (record, signal) => (this.disturbed.readLife ?? plain.readLife)(record, signal),
         deregister: (...call) => (this.disturbed.deregister ?? plain.deregister)(...call),
-        quarantine: (...call) => forced(this.disturbed.quarantine ?? plain.quarantine)(...call),
-        release: (...call) => forced(this.disturbed.release ?? plain.release)(...call),
+        quarantine: (...call) => this.disturbed.quarantine?.(...call) ?? plain.quarantine?.(...call) ?? noQuarantine(),
+        release: (...call) => this.disturbed.release?.(...call) ?? plain.release?.(...call) ?? noQuarantine(),
       };
     });
   }
 }
 
-function forced<T>(method: T | undefined): T {
-  if (method === undefined) throw new Error("the registry has no quarantine");
-  return method;
+function noQuarantine(): Promise<never> {
+  return Promise.reject(new Error("the registry has no quarantine"));
 }
 
 function policyObject(shape: PolicyShape, generation: number): PolicyObject {
