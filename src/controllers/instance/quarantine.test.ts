@@ -157,6 +157,41 @@ describe("a zombie that no delete removes", () => {
     expect(results()).toEqual(["Released"]);
   });
 
+  test("is ours also when the answer got lost and the entry left before anybody could ask", async () => {
+    await living();
+    stage.disturbed.quarantine = async (...call) => {
+      await stage.plain?.quarantine?.(...call);
+      stage.server.remove(ID);
+      stage.disturbed = {};
+      throw new RegistryError("TimedOut", "no answer in time");
+    };
+    stage.kill(owner);
+    await stage.advance(3_000);
+    stage.pod(next);
+    stage.register(HEIR, IP, held);
+    expect(stage.isQuarantined(HEIR)).toBe(true);
+    await stage.advance(0);
+    expect(stage.isQuarantined(HEIR)).toBe(false);
+  });
+
+  test("is ours also when the write lands while the next attempt is under way", async () => {
+    await living();
+    let attempts = 0;
+    stage.disturbed.quarantine = async (...call) => {
+      attempts++;
+      if (attempts === 1) throw new RegistryError("TimedOut", "no answer in time");
+      if (attempts === 2) disable(ID);
+      return (await stage.plain?.quarantine?.(...call)) ?? { outcome: "Gone" };
+    };
+    stage.kill(owner);
+    await stage.advance(10_000);
+    expect(attempts).toBeGreaterThan(1);
+    expect(results()).toEqual(["Quarantined"]);
+    stage.pod(next);
+    await stage.advance(0);
+    expect(stage.isQuarantined(ID)).toBe(false);
+  });
+
   test("that never reached the registry is tried again, and noted once", async () => {
     await living();
     stage.disturbed.quarantine = () => Promise.reject(new RegistryError("TimedOut", "no answer in time"));
@@ -209,6 +244,38 @@ describe("a pod that lives again at the address", () => {
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
     expect(await releases({ result: "NotConfirmed" })).toBe(1);
+  });
+
+  test("and is asked to end again is no reason: nothing is written", async () => {
+    await zombie();
+    stage.pod({ ...next, deleting: true });
+    await stage.advance(60_000);
+    expect(stage.isQuarantined(ID)).toBe(true);
+    expect((await stage.scrape()).has("hygeia_releases_total")).toBe(false);
+  });
+
+  test("while this replica may not write any more leaves the entry to the next leader", async () => {
+    await zombie();
+    stage.api.answer = () => {
+      stage.leads = false;
+      return Promise.resolve();
+    };
+    stage.pod(next);
+    await stage.advance(0);
+    expect(await releases({ result: "Fenced" })).toBe(1);
+    expect(stage.isQuarantined(ID)).toBe(true);
+  });
+
+  test("has it put back where no policy is in charge of the pod: what we did is ours to undo", async () => {
+    stage.policy({ match: { namespaceSelector: { matchLabels: { team: "shop" } } } });
+    await zombie();
+    stage.server.remove(ID);
+    stage.pod({ ...next, namespace: "elsewhere" });
+    stage.register(ID, IP, held);
+    await stage.advance(0);
+    expect(stage.isQuarantined(ID)).toBe(false);
+    expect(results()).toEqual(["Released"]);
+    expect(counts()).toMatchObject({ Live: 0 });
   });
 
   test("comes before new quarantines that wait as well", async () => {

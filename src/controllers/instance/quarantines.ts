@@ -29,6 +29,8 @@ export interface Quarantine {
 }
 
 interface Held extends Quarantine {
+  /** Local monotonic milliseconds since when we know of it. */
+  readonly knownAt: number;
   /** Since when nobody is listed at the place, local monotonic milliseconds. */
   absentSince: number | undefined;
   /** A release was sent, and its answer is lost or not yet verified. */
@@ -131,7 +133,8 @@ export class Quarantines {
   add(policy: PolicyIdentity, entry: EvictionEntry, at: number, isCertain: boolean): void {
     const key = keyOf(entry.registry, entry.id);
     const before = this.#held.get(key);
-    if (before !== undefined && !isSame(before.entry, entry)) this.#endAs(before, "Ended");
+    // What was never acknowledged is no end to tell of: it goes on with the next attempt.
+    if (before?.isCertain === true && !isSame(before.entry, entry)) this.#endAs(before, "Ended");
     this.#hold(key, { policy, entry, at, isCertain });
     this.#makeRoom(policy);
     this.#parts.changed(policy.name);
@@ -148,7 +151,7 @@ export class Quarantines {
     const before = this.#held.get(this.#byPlace.get(placeOfRecord(record)) ?? "");
     if (before === undefined) return undefined;
     // One that is listed beside it may be a person's affair, unless it came after the flag was set.
-    return view.get(before.entry.id) === undefined || record.seenAt > before.at ? before : undefined;
+    return view.get(before.entry.id) === undefined || record.seenAt > before.knownAt ? before : undefined;
   }
 
   /** Whether the view may still show the record as it was before we took it out of rotation. */
@@ -257,7 +260,8 @@ export class Quarantines {
 
   #hold(key: string, quarantine: Quarantine): void {
     this.#held.delete(key);
-    this.#held.set(key, { ...quarantine, absentSince: undefined, isReleaseAsked: false });
+    const knownAt = Number.isFinite(quarantine.at) ? quarantine.at : this.#parts.clock.monotonic();
+    this.#held.set(key, { ...quarantine, knownAt, absentSince: undefined, isReleaseAsked: false });
     this.#byPlace.set(placeOf(quarantine.entry), key);
   }
 

@@ -62,7 +62,7 @@ export class InstanceReconciler {
     }
     if (judged === undefined) {
       notebook.left(key);
-      return undefined;
+      return await this.#release(registry, releases.judgeOrphan(registry, record), context);
     }
     if (judged.judgement.verdict.needsCompleteList) requestList();
     const evidence = evidenceToActOn(judged);
@@ -73,10 +73,17 @@ export class InstanceReconciler {
         : await this.#actInTurn(key, registry, judged, evidence, context);
     }
     notebook.note(key, judged, undefined, context);
-    const quarantine = releases.due(registry, judged);
-    if (quarantine !== undefined) return await releases.release(registry, judged, quarantine, context);
+    const toDo = await this.#release(registry, judged, context);
     const { reviewAfterMs } = judged.judgement.verdict;
-    return reviewAfterMs === undefined ? undefined : { requeueAfterMs: reviewAfterMs, keepTrigger: true };
+    return toDo ?? (reviewAfterMs === undefined ? undefined : { requeueAfterMs: reviewAfterMs, keepTrigger: true });
+  }
+
+  /** Puts back what we took out of rotation, where somebody lives. */
+  async #release(registry: ManagedRegistry, judged: Judged | undefined, context: ReconcileContext): Promise<Result> {
+    const { releases } = this.#parts;
+    const quarantine = judged && releases.due(registry, judged);
+    if (judged === undefined || quarantine === undefined) return undefined;
+    return await releases.release(registry, judged, quarantine, context);
   }
 
   /** @returns the judgement with what the registry says of the registrant's life; undefined when there is none */

@@ -13,7 +13,7 @@ import type { Quarantine, Quarantines } from "./quarantines.ts";
 const TRY_AGAIN_MS = 1_000;
 
 export interface ReleasesParts {
-  readonly judge: Pick<Judge, "judge">;
+  readonly judge: Pick<Judge, "judge" | "judgeBy">;
   readonly releaser: Pick<Releaser, "release">;
   readonly quarantines: Quarantines;
   readonly policies: PolicySet;
@@ -46,6 +46,19 @@ export class Releases {
     if (!record.quarantined || verdict.kind !== "Live") return undefined;
     if (policy.plan.mode !== "Enforce" || dryRun) return undefined;
     return quarantines.find(registry, record);
+  }
+
+  /**
+   * Judges a record that no policy is in charge of (its pod is opted out, or nobody's) by the policy that took it out of
+   * rotation: what we did to it is ours to undo. Undefined when we did nothing to it.
+   */
+  judgeOrphan(registry: ManagedRegistry, record: InstanceRecord): Judged | undefined {
+    const { judge, quarantines, policies } = this.#parts;
+    const quarantine = quarantines.find(registry, record);
+    if (quarantine === undefined) return undefined;
+    const { name, uid } = quarantine.policy;
+    const policy = policies.get(name);
+    return policy?.uid === uid ? judge.judgeBy(policy, registry, record) : undefined;
   }
 
   /** @throws what speaks for trying again with growing waits: what the last look raises, and a write not proven done */
@@ -137,6 +150,7 @@ export class Releases {
 
   #rejudge(registry: ManagedRegistry, id: string): Judgement | undefined {
     const record = registry.view.get(id);
-    return record && this.#parts.judge.judge(registry, record)?.judgement;
+    if (record === undefined) return undefined;
+    return (this.#parts.judge.judge(registry, record) ?? this.judgeOrphan(registry, record))?.judgement;
   }
 }

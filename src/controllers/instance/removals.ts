@@ -116,12 +116,24 @@ export class Removals {
     try {
       await stored.save(policy, signal);
       const result = await evict();
-      if (!isAsked(result)) quarantines.abandon(entry);
+      if (!isAsked(result)) this.#giveUp(attempt, entry);
       return result;
     } catch (error) {
-      quarantines.abandon(entry);
+      this.#giveUp(attempt, entry);
       throw error;
     }
+  }
+
+  /** This attempt has written nothing; an earlier one, whose answer is lost, may have. */
+  #giveUp({ key }: Attempt, entry: EvictionEntry): void {
+    const open = this.#unsettled.get(key);
+    if (open === undefined) this.#parts.quarantines.abandon(entry);
+    else this.#mayBeQuarantined(open);
+  }
+
+  #mayBeQuarantined(attempt: Attempt): void {
+    const { clock } = this.#parts;
+    this.#quarantined(attempt, this.#entryOf(attempt, "Quarantined", undefined), clock.monotonic(), false);
   }
 
   /** Whether it is open what became of a write to this record, and the registry's content can tell by now. */
@@ -143,6 +155,9 @@ export class Removals {
     if (canTell) {
       const result = await this.#counted(attempt, () => this.#parts.evictor.settle(request, signal));
       this.#finish(attempt, result);
+      if (request.act === "Quarantine") this.#unsettled.delete(key);
+      // It may have been done before the entry left: then the flag is still there for an heir.
+      if (request.act === "Quarantine" && result.outcome === "Gone") this.#mayBeQuarantined(attempt);
       if (result.outcome !== "Fenced") return;
     }
     this.#unsettled.delete(key);
@@ -177,7 +192,7 @@ export class Removals {
       case "Unsettled":
         this.#unsettled.set(key, attempt);
         if (request.act === "Evict") comebacks.removed(key, registry.uid, version);
-        else this.#quarantined(attempt, this.#entryOf(attempt, "Quarantined", undefined), clock.monotonic(), false);
+        else this.#mayBeQuarantined(attempt);
         throw result.error;
       case "Evicted":
       case "Quarantined":
@@ -189,8 +204,8 @@ export class Removals {
         return true;
       case "Changed":
       case "Gone":
-        // What was open is known now: nobody of ours has removed it.
-        if (this.#unsettled.delete(key)) comebacks.forget(key);
+        // What was open is known now: nobody of ours has removed it. Of a quarantine only settle() can tell.
+        if (request.act === "Evict" && this.#unsettled.delete(key)) comebacks.forget(key);
         return false;
       case "Fenced":
       case "NotConfirmed":

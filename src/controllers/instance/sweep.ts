@@ -63,7 +63,8 @@ function look(
     return;
   }
   if (judged === undefined) {
-    if (before !== undefined) hand(key);
+    if (record.quarantined && isOurs(registry, record)) hand(key, "Urgent");
+    else if (before !== undefined) hand(key);
   } else if (record.quarantined && judged.judgement.verdict.kind === "Live" && isOurs(registry, record)) {
     hand(key, "Urgent");
   } else if (isUneventful(judged, before)) keep(key, judged);
