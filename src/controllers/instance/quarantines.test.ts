@@ -124,6 +124,15 @@ describe("ours is", () => {
     expect(isOurs(record({ id: "/shop/2", seenAt: -1 }))).toBe(false);
   });
 
+  test("not what is listed beside one of an earlier leader: nobody knows which came first", async () => {
+    await clock.advance(1_000);
+    quarantines.seed(policy, [entryOf()]);
+    list(record());
+    expect(isOurs(record({ id: "/shop/2", seenAt: 500 }))).toBe(false);
+    list();
+    expect(isOurs(record({ id: "/shop/2", seenAt: 500 }))).toBe(true);
+  });
+
   for (const [what, other] of Object.entries({
     "of another service at the address": record0({ service: "cart" }),
     "of another registry at the address": record0({ registry: "backup" }),

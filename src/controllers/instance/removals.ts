@@ -156,8 +156,6 @@ export class Removals {
       const result = await this.#counted(attempt, () => this.#parts.evictor.settle(request, signal));
       this.#finish(attempt, result);
       if (request.act === "Quarantine") this.#unsettled.delete(key);
-      // It may have been done before the entry left: then the flag is still there for an heir.
-      if (request.act === "Quarantine" && result.outcome === "Gone") this.#mayBeQuarantined(attempt);
       if (result.outcome !== "Fenced") return;
     }
     this.#unsettled.delete(key);
