@@ -122,7 +122,7 @@ describe("a report that an act waits for", () => {
 
   test("is not written by a replica that does not lead yet, or leads no more", async () => {
     const { policy, controller, said, lead, end, report } = await setUp("report-term");
-    const notLeading = expect.objectContaining({ code: "NotLeading" });
+    const notLeading: unknown = expect.objectContaining({ code: "NotLeading" });
     await expect(controller.save(policy.name, never)).rejects.toEqual(notLeading);
     lead();
     await controller.save(policy.name, never);
