@@ -41,6 +41,13 @@ module.exports = {
       from: { path: "^src/cluster/", pathNot: "\\.test\\.ts$" },
       to: { path: "^src/(registry|verdict|plan|eviction|controllers)/" },
     },
+    {
+      name: "one-caller-of-the-writers",
+      comment: "only the instance controller has entries removed, quarantined or released",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(eviction|controllers/instance)/" },
+      to: { path: "^src/eviction/(evictor|releaser)\\.ts$", dependencyTypesNot: onlyTypes },
+    },
     { name: "nobody-imports-main", severity: "error", from: {}, to: { path: "^src/main\\.ts$" } },
     {
       name: "product-knows-no-tests",

@@ -20,6 +20,20 @@ export default defineConfig(
     },
   },
   {
+    // eviction/ is the only caller: what is judged, confirmed and fenced there can not be gone around.
+    files: ["src/**/*.ts"],
+    ignores: ["src/eviction/**", "src/registry/**", "src/**/*.test.ts"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        ...["[object.name=/adapter$/i]", "[object.property.name=/adapter$/i]"].map((object) => ({
+          selector: `MemberExpression${object}[property.name=/^(deregister|quarantine|release)$/]`,
+          message: "Only src/eviction removes, quarantines or releases what a registry lists.",
+        })),
+      ],
+    },
+  },
+  {
     files: ["test/**/*.ts", "scripts/**/*.ts"],
     rules: {
       "no-console": "off",

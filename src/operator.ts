@@ -16,6 +16,7 @@ import { projectRegistry, type RegistryObject } from "./controllers/registry/reg
 import { Registries } from "./controllers/registry/registry-set.ts";
 import { secretsIn } from "./controllers/registry/secrets.ts";
 import { ReportController } from "./controllers/report/controller.ts";
+import { storedEvictions } from "./controllers/report/stored-evictions.ts";
 import { QuorumPods } from "./eviction/quorum-pods.ts";
 import { HygeiaError } from "./errors.ts";
 import type { Flags } from "./flags.ts";
@@ -109,6 +110,10 @@ export class Operator {
         clock,
         random,
       }),
+      stored: {
+        ...storedEvictions(this.#transport),
+        save: ({ name }, signal) => this.#reports.save(name, signal),
+      },
       isLeader: () => this.#election.isValid(),
       requestList: () => this.#cluster.requestPodList(),
       events: instanceEvents(this.#recorder),

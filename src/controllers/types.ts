@@ -77,7 +77,7 @@ export interface Finding {
   readonly action: string;
 }
 
-/** One eviction, with what restores it. */
+/** One eviction, with what restores it; one in quarantine is registered still and needs no restoring. */
 export interface EvictionEntry {
   readonly time: Date;
   readonly registry: string;
@@ -89,6 +89,10 @@ export interface EvictionEntry {
   readonly reason: string;
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   readonly traceId: string;
+  /**
+   * How the evictor found it to have gone. A quarantine is `Quarantined` as long as it may be in force, then `Released`
+   * (by us) or `Ended` (not by us).
+   */
   readonly result: string;
   readonly restore: RestorePayload | undefined;
 }
@@ -100,6 +104,13 @@ export interface InstanceSummary {
   findings(policy: string, limit: number): readonly Finding[];
   /** Newest first, at most 100, since this process became leader. */
   evictions(policy: string): readonly EvictionEntry[];
+  /**
+   * What is in quarantine by the policy, newest first, whichever leader put it there; never more than a report holds.
+   * Undefined while it is not known what earlier leaders left: no report must be written without that.
+   */
+  quarantines(policy: string): readonly EvictionEntry[] | undefined;
+  /** How many entries are in quarantine by this policy, whichever leader put them there. */
+  quarantined(policy: string): number;
   /** Evictions done by this process for the policy; the status adds them to what it already says. */
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined };
   /** Why evictions of this policy are held back now, the most important reason; undefined when nothing is. */

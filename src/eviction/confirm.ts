@@ -1,5 +1,6 @@
 import type { AddressView, ClusterReader, LivePod, PodRecord } from "../cluster/types.ts";
 import type { Endpoint, InstanceRecord } from "../registry/port.ts";
+import { isHolder, lookUp, nameOf, readHolders } from "./holders.ts";
 import type { LivePods } from "./live-pods.ts";
 
 /** What the last look before a write compares the API server's answer with. */
@@ -55,7 +56,7 @@ async function confirmHost(
   const [first] = endpoints;
   if (first === undefined) return undefined;
   const { host } = first;
-  const pods = canBeSelected(first, cluster) ? await live.atAddress(host, signal) : await live.all(signal);
+  const pods = await readHolders(first, cluster, live, signal);
   for (const endpoint of endpoints) {
     // Looked up after the read: a pod that the view learned of meanwhile is left to the judgement that follows.
     const known = lookUp(endpoint, cluster);
@@ -64,49 +65,6 @@ async function confirmHost(
     if (unseen !== undefined) return `${nameOf(unseen)} holds ${host} and was not in the view`;
   }
   return undefined;
-}
-
-/**
- * The API server selects on the text of a pod's primary address. Which family that is, pods known at the address tell:
- * it is the same for all pods of a node. An IPv6 address has many spellings. A node's address is shared by pods that
- * have others.
- */
-function canBeSelected(endpoint: Endpoint, cluster: ClusterReader): boolean {
-  if (!endpoint.isIp || endpoint.host.includes(":")) return false;
-  const { live, tombstones, nodeAddress } = cluster.lookup(endpoint.host, endpoint.port);
-  const known = [...live, ...tombstones];
-  return !nodeAddress && known.length > 0 && known.every(({ pod }) => pod.addresses[0] === endpoint.host);
-}
-
-function lookUp({ host, port, isIp }: Endpoint, cluster: ClusterReader): AddressView | undefined {
-  return isIp ? cluster.lookup(host, port) : cluster.lookupHost(host);
-}
-
-/** Whether a process of the pod can be reached at the endpoint, for all the API server says. */
-function isHolder(pod: PodRecord, { host, port, isIp }: Endpoint, cluster: ClusterReader): boolean {
-  if (!isIp) return isNamed(pod, host);
-  const { nodeAddress } = cluster.lookup(host, port);
-  if (pod.addresses.includes(host)) return !(pod.hostNetwork && nodeAddress) || occupies(pod, port);
-  return nodeAddress && occupies(pod, port) && mayRunAt(host, pod, cluster);
-}
-
-/** By one of its names in DNS, or by one that spells an address of it out (`10-42-3-17.shop.pod`). */
-function isNamed(pod: PodRecord, host: string): boolean {
-  const [label] = host.split(".");
-  return (
-    pod.dnsNames.some((name) => host === name || host.startsWith(`${name}.`)) ||
-    pod.addresses.some((address) => address.replaceAll(/[.:]/g, "-") === label)
-  );
-}
-
-function occupies(pod: PodRecord, port: number): boolean {
-  return pod.node !== "" && pod.ports.some(({ hostPort }) => hostPort === port);
-}
-
-/** A kubelet reports the addresses of its node with a pod's first status; until then the Node object tells. */
-function mayRunAt(host: string, { hostAddresses, node }: PodRecord, cluster: ClusterReader): boolean {
-  const known = hostAddresses.length > 0 ? hostAddresses : (cluster.node(node)?.addresses ?? []);
-  return known.length === 0 || known.includes(host);
 }
 
 /** The judgement knows the pod at the endpoint, alive or dead, as far as the API server does. */
@@ -130,8 +88,4 @@ async function confirmNobodyIsHidden(
 /** In the view and bound: the judgement counts it, by its address or as one that has none yet. */
 function isKnownToRun({ uid }: PodRecord, cluster: ClusterKnowledge): boolean {
   return (cluster.pod(uid)?.pod.node ?? "") !== "";
-}
-
-function nameOf({ namespace, name }: PodRecord): string {
-  return `pod ${namespace}/${name}`;
 }

@@ -428,4 +428,34 @@ describe("quarantine", () => {
   test("stays done when the entry has left since", async () => {
     expect(await quarantine(undefined)).toBe("Quarantined");
   });
+
+  const settled: Readonly<Record<string, [later: Partial<InstanceRecord>, outcome: string]>> = {
+    "whose answer got lost was done when the record is out of rotation since": [{ quarantined: true }, "Quarantined"],
+    "whose answer got lost was not done when somebody else changed the record": [{ quarantined: false }, "Changed"],
+  };
+  for (const [sentence, [later, outcome]] of Object.entries(settled)) {
+    test(sentence, async () => {
+      disturbed.read = () => Promise.resolve({ ...listed(), ...later });
+      const adapter: RegistryAdapter = {
+        ...registry.adapter,
+        quarantine: () => Promise.resolve({ outcome: "Changed" } as const),
+      };
+      const now = { ...listed(), version: "another" };
+      const result = await evictor.settle(requestOf({ act: "Quarantine", adapter, listed: () => now }), never);
+      expect(result.outcome).toBe(outcome);
+    });
+  }
+
+  test("leaves nothing to restore: it is registered still", async () => {
+    const restore = { registry: "main", id: ID, format: "f", value: "v", encoding: "utf8", ttlMs: 0 } as const;
+    disturbed.read = () => Promise.resolve({ ...listed(), quarantined: true });
+    const adapter: RegistryAdapter = {
+      ...registry.adapter,
+      quarantine: () => Promise.resolve({ outcome: "Done", restore } as const),
+    };
+    expect(await evictor.evict(requestOf({ act: "Quarantine", adapter }), never)).toMatchObject({
+      outcome: "Quarantined",
+      restore: undefined,
+    });
+  });
 });

@@ -46,7 +46,8 @@ export type EvictionResult =
   | {
       readonly outcome: "Evicted" | "Quarantined" | "Resurrected" | "NotVerified";
       readonly message: string;
-      readonly restore: RestorePayload;
+      /** Undefined for what is registered still. */
+      readonly restore: RestorePayload | undefined;
       /** Local monotonic milliseconds at which the registry acknowledged the write. */
       readonly writtenAt: number;
     }
@@ -93,7 +94,12 @@ export class Evictor {
     const { record } = request.judgement;
     if (request.listed()?.version === record.version) throw new TypeError(`${record.id} is listed as it was`);
     request.log.info({ step: "settle", version: record.version }, "asks what became of the write without an answer");
-    return await this.#writeAndVerify(request, signal);
+    const result = await this.#writeAndVerify(request, signal);
+    if (request.act === "Evict" || result.outcome !== "Changed") return result;
+    // What changed may be just what was asked for, whose answer got lost.
+    const verified = await this.#verify(request, signal);
+    if (verified.outcome !== "Quarantined") return result;
+    return { ...verified, restore: undefined, writtenAt: this.#parts.clock.monotonic() };
   }
 
   /** @returns what speaks against the write */
@@ -150,7 +156,7 @@ export class Evictor {
     if (written.outcome !== "Done") return { outcome: written.outcome, message: explainUnwritten[written.outcome] };
     const writtenAt = this.#parts.clock.monotonic();
     const verified = await this.#verify(request, signal);
-    return { ...verified, restore: written.restore, writtenAt };
+    return { ...verified, restore: request.act === "Evict" ? written.restore : undefined, writtenAt };
   }
 
   async #verify(

@@ -17,6 +17,9 @@ type Step =
   | { do: "advance"; byMs: number }
   | { do: "shutdown"; drain: boolean };
 
+/** Handed out first to last. */
+const order: readonly Priority[] = ["Urgent", "High", "Low"];
+
 /** The queue as one would explain it: plain lists, searched from the front, no care for speed. */
 class Model {
   now = 0;
@@ -38,8 +41,8 @@ class Model {
     const waiting = [...this.ready, ...this.later].find((entry) => entry.key === key);
     if (waiting === undefined) {
       (this.working.includes(key) ? this.later : this.ready).push({ key, priority });
-    } else if (priority === "High" && waiting.priority === "Low") {
-      waiting.priority = "High";
+    } else if (order.indexOf(priority) < order.indexOf(waiting.priority)) {
+      waiting.priority = priority;
       if (this.ready.includes(waiting)) this.ready = [...this.ready.filter((entry) => entry !== waiting), waiting];
     }
     this.serve();
@@ -55,7 +58,7 @@ class Model {
     if (known === undefined) this.delayed.push({ key, priority, at: this.now + delayMs });
     else {
       known.at = Math.min(known.at, this.now + delayMs);
-      if (priority === "High") known.priority = "High";
+      if (order.indexOf(priority) < order.indexOf(known.priority)) known.priority = priority;
     }
   }
 
@@ -101,7 +104,8 @@ class Model {
 
   private serve(): void {
     while (this.idleWorkers > 0) {
-      const next = this.ready.find((entry) => entry.priority === "High") ?? this.ready[0];
+      const best = order.find((priority) => this.ready.some((entry) => entry.priority === priority));
+      const next = this.ready.find((entry) => entry.priority === best);
       if (next === undefined && !this.closed) return;
       this.idleWorkers -= 1;
       if (next === undefined) this.told.push("(home)");
@@ -115,7 +119,7 @@ class Model {
 }
 
 const key = fc.constantFrom("a", "b", "c", "d");
-const priority = fc.constantFrom<Priority>("High", "Low");
+const priority = fc.constantFrom(...order);
 const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("add" as const), key, priority }) },
   {

@@ -6,8 +6,13 @@ import { Lane } from "./workqueue-lane.ts";
 import type { LaneEntry } from "./workqueue-lane.ts";
 import { WorkQueueMetrics } from "./workqueue-metrics.ts";
 
-/** `High` for what an event brought (the fast path), `Low` for what a sweep brought: taken only when no `High` waits. */
-export type Priority = "High" | "Low";
+/**
+ * `High` for what an event brought (the fast path), `Low` for what a sweep brought: taken only when no `High` waits.
+ * `Urgent` for what must come before all of them.
+ */
+export type Priority = "Urgent" | "High" | "Low";
+
+const rank: Readonly<Record<Priority, number>> = { Urgent: 2, High: 1, Low: 0 };
 
 /** A key handed to a worker, who owes a {@link WorkQueue.done} for it. */
 export interface WorkItem<K> {
@@ -30,7 +35,7 @@ interface Waiting<K> extends LaneEntry<K> {
 }
 
 /**
- * client-go's work queue with two lanes. A key that waits is in it once, however often it is added; a key that is added
+ * client-go's work queue with three lanes. A key that waits is in it once, however often it is added; a key that is added
  * while it is worked on waits until that is done, so no two workers ever have the same key. Keys are compared by value,
  * hence strings. Memory is bounded by the number of different keys: nothing is kept of a key that is done, not delayed
  * and forgotten by the rate limiter.
@@ -39,7 +44,11 @@ export class WorkQueue<K extends string> {
   readonly #clock: Clock;
   readonly #limiter: RateLimiter<K>;
   readonly #metrics: WorkQueueMetrics;
-  readonly #lanes = { High: new Lane<Waiting<K>>(), Low: new Lane<Waiting<K>>() };
+  readonly #lanes = {
+    Urgent: new Lane<Waiting<K>>(),
+    High: new Lane<Waiting<K>>(),
+    Low: new Lane<Waiting<K>>(),
+  };
   /** Keys to be handed out: those in a lane, and those that wait until work on them is done. */
   readonly #dirty = new Map<K, Waiting<K>>();
   /** Keys that workers have, with the monotonic time at which they got them. */
@@ -58,14 +67,15 @@ export class WorkQueue<K extends string> {
 
   /** Keys in the lanes. */
   get length(): number {
-    return this.#lanes.High.length + this.#lanes.Low.length;
+    const { Urgent, High, Low } = this.#lanes;
+    return Urgent.length + High.length + Low.length;
   }
 
   get shuttingDown(): boolean {
     return this.#shuttingDown;
   }
 
-  /** Adds a key unless it waits already; one that waits as `Low` and is added as `High` moves to the other lane. */
+  /** Adds a key unless it waits already; one that waits and is added with a higher priority moves to that lane. */
   add(key: K, priority: Priority = "High"): void {
     if (this.#shuttingDown) return;
     const known = this.#dirty.get(key);
@@ -109,7 +119,8 @@ export class WorkQueue<K extends string> {
 
   /** The next key, as soon as there is one; undefined when the queue is shut down and empty. */
   get(): Promise<WorkItem<K> | undefined> {
-    const waiting = this.#lanes.High.shift() ?? this.#lanes.Low.shift();
+    const { Urgent, High, Low } = this.#lanes;
+    const waiting = Urgent.shift() ?? High.shift() ?? Low.shift();
     if (waiting !== undefined) return Promise.resolve(this.#take(waiting));
     if (this.#shuttingDown) return Promise.resolve(undefined);
     return new Promise((resolve) => this.#idleWorkers.push(resolve));
@@ -142,12 +153,13 @@ export class WorkQueue<K extends string> {
   }
 
   #raise(waiting: Waiting<K>, priority: Priority): void {
-    if (waiting.priority === "High" || priority === "Low") return;
-    waiting.priority = "High";
+    const before = waiting.priority;
+    if (rank[before] >= rank[priority]) return;
+    waiting.priority = priority;
     // A key that is worked on is in no lane yet.
     if (this.#processing.has(waiting.key)) return;
-    this.#lanes.Low.remove(waiting);
-    this.#lanes.High.push(waiting);
+    this.#lanes[before].remove(waiting);
+    this.#lanes[priority].push(waiting);
   }
 
   #offer(waiting: Waiting<K>): void {
@@ -201,5 +213,5 @@ export class WorkQueue<K extends string> {
 }
 
 function higher(a: Priority, b: Priority): Priority {
-  return a === "High" ? a : b;
+  return rank[a] >= rank[b] ? a : b;
 }

@@ -20,7 +20,8 @@ type Overrides = Partial<Omit<PlanContext, "rules">> & { readonly rules?: Partia
 function contextOf(overrides: Overrides = {}): PlanContext {
   return {
     deleting: false,
-    canQuarantine: true,
+    canQuarantine: false,
+    quarantineHasRoom: true,
     liveInService: 0,
     instances: 100,
     selfPreservation: { active: false },
@@ -60,6 +61,8 @@ function judgementOf(
   };
 }
 
+const removal = { effective: "No", reason: "GrpcClient", message: "m" } as const;
+const canQuarantine = true;
 const confirmed = judgementOf("Zombie", "Confirmed");
 const absent = judgementOf("Zombie", "Absent");
 
@@ -111,13 +114,23 @@ describe("one judgement", () => {
     },
     "quarantine is another act": {
       judgement: confirmed,
-      context: { rules: { action: "Quarantine" } },
+      context: { canQuarantine, rules: { action: "Quarantine" } },
       is: "Quarantine",
     },
     "what is in quarantine is not put there again": {
       judgement: judgementOf("Zombie", "Confirmed", { quarantined: true }),
-      context: { rules: { action: "Quarantine" } },
-      is: "NotEvictable",
+      context: { canQuarantine, rules: { action: "Quarantine", minInstances: 1 } },
+      is: "Quarantined",
+    },
+    "what is in quarantine because it can not be removed is not put there again": {
+      judgement: judgementOf("Zombie", "Confirmed", { quarantined: true, removal }),
+      context: { canQuarantine, rules: { minInstances: 1 } },
+      is: "Quarantined",
+    },
+    "what is in quarantine is reported by Audit as any other": {
+      judgement: judgementOf("Zombie", "Confirmed", { quarantined: true, removal }),
+      context: { canQuarantine, rules: { mode: "Audit" } },
+      is: "Audit",
     },
     "what is in quarantine can be evicted": {
       judgement: judgementOf("Zombie", "Confirmed", { quarantined: true }),
@@ -125,7 +138,7 @@ describe("one judgement", () => {
     },
     "there is no quarantine in a registry without one": {
       judgement: confirmed,
-      context: { canQuarantine: false, rules: { action: "Quarantine" } },
+      context: { rules: { action: "Quarantine" } },
       is: "RemovalNotPossible",
     },
     "the floor holds when fewer live than it asks for": {
@@ -139,30 +152,55 @@ describe("one judgement", () => {
       is: "Evict",
     },
     "the floor is named before a removal that is not possible": {
-      judgement: judgementOf("Zombie", "Confirmed", {
-        removal: { effective: "No", reason: "GrpcClient", message: "m" },
-      }),
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
       context: { rules: { minInstances: 1 } },
       is: "MinInstances",
     },
     "what can not be removed is not tried": {
-      judgement: judgementOf("Zombie", "Confirmed", {
-        removal: { effective: "No", reason: "GrpcClient", message: "m" },
-      }),
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
       is: "RemovalNotPossible",
     },
     "what perhaps can not be removed is not tried": {
       judgement: judgementOf("Zombie", "Confirmed", {
         removal: { effective: "Unknown", reason: "OtherNode", message: "m" },
       }),
+      context: { canQuarantine },
       is: "RemovalNotPossible",
     },
-    "what can not be removed can be quarantined": {
-      judgement: judgementOf("Zombie", "Confirmed", {
-        removal: { effective: "No", reason: "GrpcClient", message: "m" },
-      }),
-      context: { rules: { action: "Quarantine" } },
+    "what can not be removed is quarantined where the registry can": {
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
+      context: { canQuarantine },
       is: "Quarantine",
+    },
+    "what can be removed is removed where the registry could quarantine as well": {
+      judgement: confirmed,
+      context: { canQuarantine },
+      is: "Evict",
+    },
+    "a quarantine that a report has no room for is not begun": {
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
+      context: { canQuarantine, quarantineHasRoom: false, rules: { budget: nothingLeft } },
+      is: "QuarantineLimit",
+    },
+    "a report without room for quarantines stops no removal": {
+      judgement: confirmed,
+      context: { canQuarantine, quarantineHasRoom: false },
+      is: "Evict",
+    },
+    "the floor holds for a quarantine": {
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
+      context: { canQuarantine, rules: { minInstances: 1 } },
+      is: "MinInstances",
+    },
+    "self-preservation stops the quarantine of the unexplained": {
+      judgement: judgementOf("Zombie", "Absent", { removal }),
+      context: { canQuarantine, selfPreservation: active },
+      is: "SelfPreservation",
+    },
+    "the budget holds for a quarantine": {
+      judgement: judgementOf("Zombie", "Confirmed", { removal }),
+      context: { canQuarantine, rules: { budget: nothingLeft } },
+      is: "Budget",
     },
     "self-preservation stops the unexplained": {
       judgement: absent,

@@ -1,4 +1,5 @@
 import type { Random } from "../clock/clock.ts";
+import type { InstanceRecord } from "../registry/port.ts";
 import type { Evidence, Judgement, Verdict } from "../verdict/types.ts";
 import { spread } from "./spread.ts";
 import { type BlockReason, type Decision, isExplained, type PlanContext } from "./types.ts";
@@ -9,10 +10,10 @@ export function plan(judgement: Judgement, context: PlanContext): Decision {
   const { record, verdict, policy } = judgement;
   const evidence = actionable(verdict, context);
   if (evidence === undefined || policy === undefined) return blocked(judgement, "NotEvictable");
-  const act = rules.action === "Quarantine" ? "Quarantine" : "Evict";
+  const act = actOn(record, context);
   const explained = isExplained(evidence.class);
-  const obstacle = obstacleTo(judgement, explained, context);
-  if (obstacle !== undefined) return blocked(judgement, obstacle);
+  const obstacle = obstacleTo(judgement, act, explained, context);
+  if (obstacle !== undefined) return blocked(judgement, obstacle, retryAfterMs[obstacle]);
   const grant = budgets.take({ policy, registry: record.registry, rules: rules.budget, explained, instances, now });
   if (!grant.granted) return blocked(judgement, grant.blockedBy, grant.retryAfterMs);
   return { act, judgement };
@@ -42,17 +43,32 @@ function actionable(verdict: Verdict, { rules }: PlanContext): Evidence | undefi
   return verdict.kind === "Draining" && rules.terminating === "Evict" ? verdict.evidence : undefined;
 }
 
+/** What a delete can not remove is taken out of rotation, where the registry can. */
+function actOn({ removal }: InstanceRecord, { rules, canQuarantine }: PlanContext): "Evict" | "Quarantine" {
+  if (rules.action === "Quarantine") return "Quarantine";
+  return removal.effective === "No" && canQuarantine ? "Quarantine" : "Evict";
+}
+
+/** What passes without any event. */
+const retryAfterMs: Partial<Record<BlockReason, number>> = { QuarantineLimit: 5_000 };
+
 /** In order of what a person would have to change first. */
-function obstacleTo({ record }: Judgement, explained: boolean, context: PlanContext): BlockReason | undefined {
-  const { rules, deleting, canQuarantine, liveInService, selfPreservation } = context;
+function obstacleTo(
+  { record }: Judgement,
+  act: "Evict" | "Quarantine",
+  explained: boolean,
+  context: PlanContext,
+): BlockReason | undefined {
+  const { rules, deleting, canQuarantine, quarantineHasRoom, liveInService, selfPreservation } = context;
   if (deleting) return "Deleting";
   if (rules.mode !== "Enforce") return rules.mode;
   if (rules.action === "Report") return "ReportOnly";
-  if (rules.action === "Quarantine" && record.quarantined) return "NotEvictable";
+  if (act === "Quarantine" && record.quarantined) return "Quarantined";
   if (liveInService < rules.minInstances) return "MinInstances";
-  if (rules.action === "Quarantine" && !canQuarantine) return "RemovalNotPossible";
-  if (rules.action === "Evict" && record.removal.effective !== "Yes") return "RemovalNotPossible";
+  if (act === "Quarantine" && !canQuarantine) return "RemovalNotPossible";
+  if (act === "Evict" && record.removal.effective !== "Yes") return "RemovalNotPossible";
   if (!explained && selfPreservation.active) return "SelfPreservation";
+  if (act === "Quarantine" && !quarantineHasRoom) return "QuarantineLimit";
   return undefined;
 }
 

@@ -29,6 +29,10 @@ export type BlockReason =
   | "Paused"
   | "ReportOnly"
   | "NotEvictable"
+  /** It is out of rotation already. */
+  | "Quarantined"
+  /** As many are in quarantine as a report can hold, and what a report does not hold could never be released. */
+  | "QuarantineLimit"
   | "MinInstances"
   | "Budget"
   | "UnexplainedBudget"
@@ -44,6 +48,8 @@ export interface PlanContext {
   readonly deleting: boolean;
   /** The registry has a way to take an entry out of rotation. */
   readonly canQuarantine: boolean;
+  /** The policy's report has room for one more quarantine. */
+  readonly quarantineHasRoom: boolean;
   /** Live instances of the record's service, and all instances of its registry. */
   readonly liveInService: number;
   readonly instances: number;

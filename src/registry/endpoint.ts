@@ -30,6 +30,11 @@ export function makeEndpoint(host: string, port: string | undefined): Endpoint |
   return name === undefined ? undefined : Object.freeze({ host: name, isIp: false, port: number });
 }
 
+/** As people write it: `10.42.3.17:80`, `[2001:db8::1]:80`; several separated by commas. */
+export function formatEndpoints(endpoints: readonly Endpoint[]): string {
+  return endpoints.map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)).join(",");
+}
+
 function parsePort(text: string): number | undefined {
   if (!/^[1-9]\d{0,4}$/.test(text)) return undefined;
   const port = Number(text);

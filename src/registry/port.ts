@@ -42,7 +42,10 @@ export interface InstanceRecord {
   readonly ttlMs: number;
   /** Another controller is in charge of this entry (its name); such an entry is reported, never touched. */
   readonly managedBy: string | undefined;
-  /** Taken out of rotation by us. */
+  /**
+   * Out of rotation, whoever took it out: a registry need not know who did. Taking it out and putting it back may move
+   * `version`, and moves none of the bounds: they speak of the registrant.
+   */
   readonly quarantined: boolean;
   /** Whether deregister() can work on this very record, and why not. */
   readonly removal: Removal;
@@ -174,9 +177,15 @@ export interface RegistryAdapter {
    * keeps undo records.
    */
   deregister(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult>;
-  /** Takes it out of rotation without removing it. Present when capabilities.quarantine. */
+  /**
+   * Takes exactly this version out of rotation without removing it. Present when capabilities.quarantine. Only
+   * src/eviction calls it.
+   */
   quarantine?(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult>;
-  /** Undoes quarantine(). */
+  /**
+   * Puts exactly this version back into rotation, whoever took it out: that it was us is the caller's to know. Present
+   * when capabilities.quarantine. Only src/eviction calls it.
+   */
   release?(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult>;
   /**
    * Puts a record back if its id is free.

@@ -262,6 +262,19 @@ export function createMetrics(options: MetricsOptions) {
       ),
     },
 
+    releases: {
+      total: counter("hygeia_releases_total", "Releases of entries that were in quarantine, by result.", [
+        "policy",
+        "registry",
+        "result",
+      ]),
+      quarantines: gauge(
+        "hygeia_quarantines",
+        "Entries that a policy took out of rotation and that may be out of it still.",
+        ["policy"],
+      ),
+    },
+
     events: {
       dropped: counter("hygeia_events_dropped_total", "Events that were not written, by cause.", ["cause"]),
     },

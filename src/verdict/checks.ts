@@ -64,7 +64,7 @@ export const ownerLives: Check = (_, { owners }) => {
 
 /** Somebody wanted it back: we were wrong, or somebody else is at work. */
 export const cameBack: Check = ({ memory }) =>
-  memory.resurrected ? open("Resurrected", "CameBack", "registered again after we removed it") : undefined;
+  memory.resurrected ? open("Resurrected", "CameBack", "there again after we took it out") : undefined;
 
 /** A terminating pod still serves; it can be evidence only where nobody else can have made the registration. */
 export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers, writersKnown }) => {

@@ -24,7 +24,7 @@ export const reasons = {
   OwnerTerminating: "The pod that has the address is terminating.",
 
   // Contested and Resurrected
-  CameBack: "We removed the entry, and somebody registered it again: hands off.",
+  CameBack: "We took the entry out, and somebody registered it again or put it back into rotation: hands off.",
   WrittenAfterDeath: "Somebody wrote the entry after its pod had died.",
   LeaseRefreshed: "Somebody refreshed the lease after the pod had died or left.",
 

@@ -42,10 +42,10 @@ export class InstanceStage {
   readonly cluster = new ClusterViewFixture();
   readonly clock = this.cluster.clock;
   readonly api = new ApiPods();
-  readonly server = new MemoryRegistry(this.clock);
+  readonly server = new MemoryRegistry(this.clock, { quarantine: true });
   readonly metrics = createMetrics({ version: "0" });
   readonly lines: Line[] = [];
-  /** What was told to people: `evicted ID RESULT` and `judged ID VERDICT`. */
+  /** What was told to people: `evicted ID RESULT`, `released ID POD` and `judged ID VERDICT`. */
   readonly told: string[] = [];
   /** Policies whose status would be looked at again. */
   readonly changed: string[] = [];
@@ -56,6 +56,10 @@ export class InstanceStage {
   disturbed: Partial<RegistryAdapter> = {};
   /** The adapter as it is when nothing is disturbed. */
   plain: RegistryAdapter | undefined;
+  /** What the report of a policy says when this replica begins to lead. */
+  report: (policy: string) => Promise<readonly EvictionEntry[]> = () => Promise.resolve([]);
+  /** Waited for by each write of a report that an act waits for. */
+  saved: () => Promise<void> = () => Promise.resolve();
   leads = true;
   lists = 0;
   #term = new AbortController();
@@ -82,12 +86,14 @@ export class InstanceStage {
       policies: this.policies,
       registries: this.registries,
       live: this.api,
+      stored: { read: ({ name }) => this.report(name), save: () => this.saved() },
       isLeader: () => this.leads,
       requestList: () => {
         this.lists++;
       },
       events: {
         evicted: (_, entry: EvictionEntry) => void this.told.push(`evicted ${entry.id} ${entry.result}`),
+        released: (_, { id }, { owner }) => void this.told.push(`released ${id} ${owner.name}`),
         judged: (_, judgement: Judgement, _before: VerdictKind | undefined, decision: Decision | undefined) => {
           const blocked = decision?.act === "None" ? ` ${decision.blockedBy}` : "";
           this.told.push(`judged ${judgement.record.id} ${judgement.verdict.kind}${blocked}`);
@@ -200,6 +206,10 @@ export class InstanceStage {
     return this.server.get(id) !== undefined;
   }
 
+  isQuarantined(id: string): boolean | undefined {
+    return this.server.get(id)?.quarantined;
+  }
+
   /** Lines of the log that have all these fields. */
   having(fields: Readonly<Record<string, unknown>>): Line[] {
     const wanted = Object.entries(fields);
@@ -222,9 +232,15 @@ export class InstanceStage {
         read: (id, signal) => (this.disturbed.read ?? plain.read)(id, signal),
         readLife: (record, signal) => (this.disturbed.readLife ?? plain.readLife)(record, signal),
         deregister: (...call) => (this.disturbed.deregister ?? plain.deregister)(...call),
+        quarantine: (...call) => this.disturbed.quarantine?.(...call) ?? plain.quarantine?.(...call) ?? noQuarantine(),
+        release: (...call) => this.disturbed.release?.(...call) ?? plain.release?.(...call) ?? noQuarantine(),
       };
     });
   }
+}
+
+function noQuarantine(): Promise<never> {
+  return Promise.reject(new Error("the registry has no quarantine"));
 }
 
 function policyObject(shape: PolicyShape, generation: number): PolicyObject {

@@ -1,7 +1,7 @@
 import type { Clock } from "../../src/clock/clock.ts";
 import { makeEndpoint } from "../../src/registry/endpoint.ts";
 import { MemoryAdapter } from "../../src/registry/memory/adapter.ts";
-import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
+import { MemoryRegistry, type MemoryRegistryOptions } from "../../src/registry/memory/registry.ts";
 import type { RegistryAdapter } from "../../src/registry/port.ts";
 import { RegistryView } from "../../src/registry/view.ts";
 
@@ -33,6 +33,10 @@ export function memoryAdapter(
     read: (id, signal) => memory.read(id, signal),
     readLife: (record, signal) => memory.readLife(record, signal),
     deregister: (record, fence, signal) => memory.deregister(record, fence, signal),
+    ...(memory.capabilities.quarantine && {
+      quarantine: (record, fence, signal) => memory.quarantine(record, fence, signal),
+      release: (record, fence, signal) => memory.release(record, fence, signal),
+    }),
     put: (payload, signal) => memory.put(payload, signal),
     close: () => memory.close(),
   };
@@ -44,6 +48,8 @@ export interface Registration {
   readonly service?: string;
   readonly port?: number;
   readonly ttlMs?: number;
+  /** `No`: it hangs on a connection, and a delete does nothing. */
+  readonly removable?: "Yes" | "No";
 }
 
 /** A process registers itself, in place of whoever had the id. */
@@ -51,11 +57,11 @@ export function register(
   server: MemoryRegistry,
   id: string,
   ip: string,
-  { service = "shop", port = 80, ttlMs = 0 }: Registration = {},
+  { service = "shop", port = 80, ttlMs = 0, removable = "Yes" }: Registration = {},
 ): void {
   const endpoint = makeEndpoint(ip, String(port));
   if (endpoint === undefined) throw new Error(`${ip} is no host`);
-  server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs });
+  server.register({ id, service, instance: id, endpoints: [endpoint], ttlMs, removable });
 }
 
 /** A registry inside the process with an adapter that watches it: what a registry is to the code above the port. */
@@ -66,8 +72,8 @@ export class WatchedRegistry {
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(name: string, clock: Clock, disturb?: Disturb) {
-    this.server = new MemoryRegistry(clock);
+  constructor(name: string, clock: Clock, disturb?: Disturb, options?: MemoryRegistryOptions) {
+    this.server = new MemoryRegistry(clock, options);
     this.view = new RegistryView(name);
     this.adapter = memoryAdapter(name, this.server, clock, disturb);
     this.#running = this.adapter.run(this.view, this.#stop.signal);

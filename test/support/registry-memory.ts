@@ -11,7 +11,7 @@ export function startMemoryHarness(): Promise<RegistryHarness> {
 
 class MemoryHarness implements RegistryHarness {
   readonly freshWithin = 1_000;
-  readonly #registry = new MemoryRegistry(systemClock);
+  readonly #registry = new MemoryRegistry(systemClock, { quarantine: true });
 
   adapter(): MemoryAdapter {
     return new MemoryAdapter({

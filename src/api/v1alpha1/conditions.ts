@@ -112,6 +112,10 @@ export const POLICY_CONDITIONS = {
       Paused: { status: "True", says: "spec.mode is Paused." },
       ReportOnly: { status: "True", says: "spec.registration.zombies.action is Report." },
       NotEvictable: { status: "True", says: "The registry can not do what the action asks." },
+      QuarantineLimit: {
+        status: "True",
+        says: "As many entries are in quarantine as the report can hold; one more could not be released for certain.",
+      },
       MinInstances: { status: "True", says: "minInstances of a service would be undercut." },
       Budget: { status: "True", says: "evictionsPerSecond and burst are used up for the moment." },
       UnexplainedBudget: { status: "True", says: "unexplainedPercentPerMinute is used up for the moment." },

@@ -77,3 +77,40 @@ test("beyond the limit the oldest removals are forgotten", () => {
   for (const key of ["a", "b", "a", "c"]) comebacks.removed(key, "r1", "v1");
   expect(["a", "b", "c"].map((key) => comebacks.hasComeBack(key, "r1", record("v2")))).toEqual([true, false, true]);
 });
+
+describe("an entry that was taken out of rotation and is found in it again", () => {
+  const lift = (times: number, registryUid = "r1"): void => {
+    for (let i = 0; i < times; i++) comebacks.lifted(KEY, registryUid);
+  };
+
+  test("may be taken out again, twice", () => {
+    lift(2);
+    expect(comebacks.hasComeBack(KEY, "r1", record("v"))).toBe(false);
+  });
+
+  test("has come back the third time within an hour", () => {
+    lift(3);
+    expect(comebacks.hasComeBack(KEY, "r1", record("v"))).toBe(true);
+    expect(comebacks.isNews(KEY)).toBe(true);
+  });
+
+  test("begins anew after an hour", async () => {
+    lift(2);
+    await clock.advance(3_600_001);
+    lift(2);
+    expect(comebacks.hasComeBack(KEY, "r1", record("v"))).toBe(false);
+  });
+
+  test("begins anew in another registry of the name", () => {
+    lift(2);
+    lift(2, "r2");
+    expect(comebacks.hasComeBack(KEY, "r2", record("v"))).toBe(false);
+  });
+
+  test("begins anew when somebody lived there meanwhile", () => {
+    lift(2);
+    comebacks.forget(KEY);
+    lift(2);
+    expect(comebacks.hasComeBack(KEY, "r1", record("v"))).toBe(false);
+  });
+});

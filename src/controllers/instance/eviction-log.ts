@@ -28,10 +28,15 @@ export class EvictionLog {
     const { name, uid } = policy;
     const total = (this.#totals.get(name)?.total ?? 0) + 1;
     this.#totals.set(name, { total, last: entry.time });
-    let entries = this.#entries.get(name);
-    if (entries?.policyUid !== uid) this.#entries.set(name, (entries = { policyUid: uid, list: [] }));
-    entries.list.push(entry);
-    if (entries.list.length > MAX_ENTRIES) entries.list.shift();
+    this.#push(this.#listOf({ name, uid }), entry);
+  }
+
+  /** Puts a later word on an eviction in the place of the earlier one; it counts no more than it did. */
+  amend(policy: { readonly name: string; readonly uid: string }, entry: EvictionEntry): void {
+    const list = this.#listOf(policy);
+    const index = list.findIndex((known) => isSame(known, entry));
+    if (index >= 0) list.splice(index, 1);
+    this.#push(list, entry);
   }
 
   /** Newest first; those of an earlier policy of the name are not this one's. */
@@ -49,4 +54,20 @@ export class EvictionLog {
   forget(policy: string): void {
     this.#entries.delete(policy);
   }
+
+  #listOf({ name, uid }: { readonly name: string; readonly uid: string }): EvictionEntry[] {
+    let entries = this.#entries.get(name);
+    if (entries?.policyUid !== uid) this.#entries.set(name, (entries = { policyUid: uid, list: [] }));
+    return entries.list;
+  }
+
+  #push(list: EvictionEntry[], entry: EvictionEntry): void {
+    list.push(entry);
+    if (list.length > MAX_ENTRIES) list.shift();
+  }
+}
+
+/** Two words on one eviction. */
+export function isSame(a: EvictionEntry, b: EvictionEntry): boolean {
+  return a.traceId === b.traceId && a.registry === b.registry && a.id === b.id;
 }

@@ -4,22 +4,25 @@ import type { Metrics } from "../../telemetry/metrics.ts";
 import type { PolicySet, RegistrySet } from "../types.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** Keeps the gauges of instances, budgets and self-preservation while this replica leads. @returns what ends it */
 export function collectInstanceGauges(parts: {
-  readonly metrics: Pick<Metrics, "instances" | "evictions" | "collect">;
+  readonly metrics: Pick<Metrics, "instances" | "evictions" | "releases" | "collect">;
   readonly states: InstanceStates;
   readonly budgets: EvictionBudgets;
   readonly planner: Planner;
+  readonly quarantines: Pick<Quarantines, "count">;
   readonly policies: PolicySet;
   readonly registries: RegistrySet;
   readonly clock: Clock;
 }): () => void {
-  const { metrics, states, budgets, planner, policies, registries, clock } = parts;
+  const { metrics, states, budgets, planner, quarantines, policies, registries, clock } = parts;
   const { byVerdict } = metrics.instances;
   const { budgetLeft, selfPreservation } = metrics.evictions;
+  const gauges = [byVerdict, budgetLeft, selfPreservation, metrics.releases.quarantines];
   const stop = metrics.collect(() => {
-    for (const gauge of [byVerdict, budgetLeft, selfPreservation]) gauge.reset();
+    for (const gauge of gauges) gauge.reset();
     for (const { policy, registry, counts } of states.allCounts()) {
       for (const [verdict, count] of Object.entries(counts)) byVerdict.set({ policy, registry, verdict }, count);
     }
@@ -28,6 +31,7 @@ export function collectInstanceGauges(parts: {
     }
     const now = clock.monotonic();
     for (const { name: policy, plan, registries: named } of policies.values()) {
+      metrics.releases.quarantines.set({ policy }, quarantines.count(policy));
       for (const registry of named.keys()) {
         budgetLeft.set({ policy, registry }, budgets.left(policy, registry, plan.budget, now));
       }
@@ -36,6 +40,6 @@ export function collectInstanceGauges(parts: {
   return () => {
     stop();
     // Another replica leads now, and its figures count.
-    for (const gauge of [byVerdict, budgetLeft, selfPreservation]) gauge.reset();
+    for (const gauge of gauges) gauge.reset();
   };
 }

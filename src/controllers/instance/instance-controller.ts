@@ -2,8 +2,10 @@ import type { Clock, Random } from "../../clock/clock.ts";
 import type { ClusterView } from "../../cluster/cluster-view.ts";
 import { Evictor } from "../../eviction/evictor.ts";
 import type { LivePods } from "../../eviction/live-pods.ts";
+import { Releaser } from "../../eviction/releaser.ts";
 import { Controller, type Trigger } from "../../kube/controller.ts";
 import { ExponentialBackoff } from "../../kube/rate-limiter.ts";
+import type { Priority } from "../../kube/workqueue.ts";
 import { EvictionBudgets } from "../../plan/budget.ts";
 import { spread } from "../../plan/spread.ts";
 import type { Logger } from "../../telemetry/log.ts";
@@ -18,11 +20,15 @@ import { EvictionLog } from "./eviction-log.ts";
 import { collectInstanceGauges } from "./gauges.ts";
 import { InstanceStates } from "./instance-states.ts";
 import { Judge } from "./judge.ts";
+import { parseKey } from "./keys.ts";
 import { Notebook } from "./notebook.ts";
 import { Planner } from "./planner.ts";
 import { Predictions } from "./predictions.ts";
+import { Quarantines } from "./quarantines.ts";
 import { InstanceReconciler } from "./reconciler.ts";
+import { Releases } from "./releases.ts";
 import { Removals } from "./removals.ts";
+import { seedQuarantines, type StoredEvictions } from "./seeding.ts";
 import { PolicySummary } from "./summary.ts";
 import { Sweeper } from "./sweeper.ts";
 import { followChanges, lazyTrigger } from "./triggers.ts";
@@ -33,6 +39,8 @@ export interface InstanceControllerParts {
   readonly policies: PolicySet;
   readonly registries: RegistrySet;
   readonly live: LivePods;
+  /** What earlier leaders did. */
+  readonly stored: StoredEvictions;
   /** Leadership by the monotonic clock: true only while this replica may write. */
   readonly isLeader: () => boolean;
   readonly requestList: () => void;
@@ -70,6 +78,7 @@ export class InstanceController {
   readonly #knowledge = new LearnedServices();
   readonly #budgets = new EvictionBudgets();
   readonly #comebacks: Comebacks;
+  readonly #quarantines: Quarantines;
   readonly #planner: Planner;
   #knownPolicies: ReadonlySet<string> = new Set();
   /** For status and report. */
@@ -79,17 +88,23 @@ export class InstanceController {
     this.#parts = parts;
     const states = this.#states;
     this.#comebacks = new Comebacks(parts.clock);
-    this.#planner = new Planner({ ...parts, states, budgets: this.#budgets });
-    this.summary = new PolicySummary({ ...parts, states, evictions: this.#evictions, planner: this.#planner });
+    const evictions = this.#evictions;
+    const changed = (policy: string): void => this.summary.changed(policy);
+    this.#quarantines = new Quarantines({ ...parts, evictions, comebacks: this.#comebacks, changed });
+    const shared = { ...parts, states, evictions, quarantines: this.#quarantines };
+    this.#planner = new Planner({ ...shared, budgets: this.#budgets });
+    this.summary = new PolicySummary({ ...shared, planner: this.#planner });
   }
 
   /** Works until the signal aborts; to be called each time this replica becomes the leader. */
   async run(signal: AbortSignal): Promise<void> {
-    const { cluster, policies, metrics, log, clock, random } = this.#parts;
+    const { cluster, policies, registries, metrics, log, clock, random } = this.#parts;
     const states = this.#states;
     const budgets = this.#budgets;
     const planner = this.#planner;
+    const quarantines = this.#quarantines;
     states.clear();
+    quarantines.beginTerm();
     const newTraceId = traceIds();
     const predictions = new Predictions(cluster, policies);
     const shared = {
@@ -97,19 +112,22 @@ export class InstanceController {
       states,
       planner,
       comebacks: this.#comebacks,
+      quarantines,
       evictions: this.#evictions,
       knowledge: this.#knowledge,
       predictions,
       changed: (policy: string) => this.summary.changed(policy),
     };
     const judge = new Judge(shared);
-    const again = (key: string, trace: Trigger): void => controller.enqueue(key, { priority: "Low", trace });
+    const again = (key: string, trace: Trigger, priority: Priority = "Low"): void =>
+      controller.enqueue(key, { priority, trace });
     const turns = new Turns({ clock, random, spread, enqueue: again });
     const notebook = new Notebook(shared);
-    const evictor = new Evictor(shared);
-    const removals = new Removals({ ...shared, judge, evictor, notebook, clusterUid: () => cluster.clusterUid ?? "" });
+    const clusterUid = (): string => cluster.clusterUid ?? "";
+    const removals = new Removals({ ...shared, judge, evictor: new Evictor(shared), notebook, clusterUid });
+    const releases = new Releases({ ...shared, judge, releaser: new Releaser(shared), clusterUid });
     const crowd = new Crowd(SLOW_CONCURRENCY, again);
-    const reconciler = new InstanceReconciler({ ...shared, judge, notebook, removals, turns, crowd });
+    const reconciler = new InstanceReconciler({ ...shared, judge, notebook, removals, releases, turns, crowd });
     const controller = new Controller<string>({
       name: "instance",
       concurrency: CONCURRENCY,
@@ -125,20 +143,30 @@ export class InstanceController {
     const sweeper = new Sweeper({
       ...shared,
       judge,
-      hand: (key) => again(key, lazyTrigger(newTraceId, clock.monotonic())),
+      hand: (key, priority) => again(key, lazyTrigger(newTraceId, clock.monotonic()), priority),
+      isOurs: (registry, record) => releases.isOurs(registry, record),
       keep: (key, judged) => void notebook.keep(key, judged),
       swept: () => {
         this.#forgetGonePolicies();
+        quarantines.lookAtAll(registries);
         this.summary.swept();
       },
     });
+    const sweepSoon = (): void => sweeper.sweepSoon();
+    const isOurs = (key: string): boolean => {
+      const { registry: name, id } = parseKey(key);
+      const registry = registries.get(name);
+      const record = registry?.view.get(id);
+      return registry !== undefined && record !== undefined && releases.isOurs(registry, record);
+    };
     const ends = [
-      followChanges({ ...shared, controller, newTraceId, sweepSoon: () => sweeper.sweepSoon() }),
-      policies.subscribe(() => sweeper.sweepSoon()),
+      followChanges({ ...shared, controller, newTraceId, isOurs, sweepSoon }),
+      policies.subscribe(sweepSoon),
       collectInstanceGauges({ ...shared, budgets }),
     ];
     try {
-      await Promise.all([controller.run(signal), sweeper.run(signal)]);
+      const seeding = seedQuarantines({ ...shared, sweepSoon }, signal);
+      await Promise.all([controller.run(signal), sweeper.run(signal), seeding]);
     } finally {
       for (const end of ends) end();
       turns.clear();
@@ -157,5 +185,6 @@ export class InstanceController {
       void metrics.forget("policy", name);
     }
     this.#knownPolicies = present;
+    this.#quarantines.keepOnly(new Set(Iterator.from(policies.values()).map(({ uid }) => uid)));
   }
 }

@@ -50,10 +50,20 @@ export class Judge {
    * @returns undefined when no policy is in charge of the record, or one that is paused
    */
   judge(registry: ManagedRegistry, record: InstanceRecord, reading?: LifeReading): Judged | undefined {
-    const { cluster, clock, comebacks, knowledge, freshForMs } = this.#parts;
     const { exactGuard } = registry.adapter.capabilities;
     this.#learn(record, exactGuard);
-    const policy = this.#policyFor.find(record, exactGuard);
+    return this.judgeBy(this.#policyFor.find(record, exactGuard), registry, record, reading);
+  }
+
+  /** As judge(), by the rules of this policy, whoever is in charge. */
+  judgeBy(
+    policy: CompiledPolicy | undefined,
+    registry: ManagedRegistry,
+    record: InstanceRecord,
+    reading?: LifeReading,
+  ): Judged | undefined {
+    const { cluster, clock, comebacks, knowledge, freshForMs } = this.#parts;
+    const { exactGuard } = registry.adapter.capabilities;
     if (policy === undefined || policy.plan.mode === "Paused") return undefined;
     const key = keyOf(registry.name, record.id);
     const { verdict, memory } = judge({

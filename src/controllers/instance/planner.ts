@@ -7,6 +7,7 @@ import type { Decision } from "../../plan/types.ts";
 import type { ManagedRegistry, PolicySet, RegistrySet } from "../types.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Judged } from "./judge.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** Gives the pure plan what it needs to know of the present state. */
 export class Planner {
@@ -16,6 +17,7 @@ export class Planner {
   readonly #policies: PolicySet;
   readonly #registries: RegistrySet;
   readonly #clock: Clock;
+  readonly #quarantines: Pick<Quarantines, "hasRoom">;
   readonly #dryRun: boolean;
 
   constructor(parts: {
@@ -25,6 +27,7 @@ export class Planner {
     policies: PolicySet;
     registries: RegistrySet;
     clock: Clock;
+    quarantines: Pick<Quarantines, "hasRoom">;
     /** Treat every policy as mode Audit. */
     dryRun: boolean;
   }) {
@@ -34,16 +37,19 @@ export class Planner {
     this.#policies = parts.policies;
     this.#registries = parts.registries;
     this.#clock = parts.clock;
+    this.#quarantines = parts.quarantines;
     this.#dryRun = parts.dryRun;
   }
 
   decide({ judgement, policy }: Judged, registry: ManagedRegistry): Decision {
     const { record } = judgement;
+    const canQuarantine = registry.adapter.capabilities.quarantine;
     return plan(judgement, {
       rules: this.#dryRun && policy.plan.mode === "Enforce" ? { ...policy.plan, mode: "Audit" } : policy.plan,
       deleting:
         !this.#policies.isInForce(policy.name, policy.uid) || !this.#registries.isInForce(registry.name, registry.uid),
-      canQuarantine: registry.adapter.capabilities.quarantine,
+      canQuarantine,
+      quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy, record),
       liveInService: this.#states.liveInService(record.registry, record.service),
       instances: registry.view.size,
       selfPreservation: this.selfPreservation(registry),

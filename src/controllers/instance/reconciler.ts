@@ -9,6 +9,8 @@ import { evidenceToActOn, type Judge, type Judged } from "./judge.ts";
 import { parseKey } from "./keys.ts";
 import type { Notebook } from "./notebook.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
+import type { Releases } from "./releases.ts";
 import type { Removals } from "./removals.ts";
 import type { Turns } from "./turns.ts";
 
@@ -17,6 +19,8 @@ export interface ReconcilerParts {
   readonly planner: Planner;
   readonly notebook: Notebook;
   readonly removals: Removals;
+  readonly quarantines: Pick<Quarantines, "look" | "mayLag">;
+  readonly releases: Releases;
   readonly registries: RegistrySet;
   /** Holds an unexplained zombie until its turn in the random order has come. */
   readonly turns: Turns;
@@ -28,7 +32,10 @@ export interface ReconcilerParts {
   readonly requestList: () => void;
 }
 
-/** Judges one record and, where the plan lets it, evicts it. The queue's key is the record; see keys.ts. */
+/** Until a view has caught up with a write of ours. */
+const CATCH_UP_MS = 500;
+
+/** Judges one record and, where the plan lets it, evicts it, or puts back what we took out of rotation. The queue's key is the record; see keys.ts. */
 export class InstanceReconciler {
   readonly #parts: ReconcilerParts;
 
@@ -37,11 +44,12 @@ export class InstanceReconciler {
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<Result> {
-    const { judge, notebook, registries, removals, requestList } = this.#parts;
+    const { judge, notebook, registries, removals, quarantines, releases, requestList } = this.#parts;
     const { registry: name, id } = parseKey(key);
     const registry = registries.get(name);
     const record = registry?.view.get(id);
     if (removals.isUnsettled(key, record)) await removals.settle(key, context.signal);
+    if (registry !== undefined) quarantines.look(registry, id);
     if (registry === undefined || record === undefined) {
       notebook.left(key);
       return undefined;
@@ -54,18 +62,28 @@ export class InstanceReconciler {
     }
     if (judged === undefined) {
       notebook.left(key);
-      return undefined;
+      return await this.#release(registry, releases.judgeOrphan(registry, record), context);
     }
     if (judged.judgement.verdict.needsCompleteList) requestList();
     const evidence = evidenceToActOn(judged);
     if (evidence !== undefined) {
+      if (quarantines.mayLag(registry, judged.judgement.record)) return { requeueAfterMs: CATCH_UP_MS };
       return isExplained(evidence.class)
         ? await this.#act(key, registry, judged, evidence, context)
         : await this.#actInTurn(key, registry, judged, evidence, context);
     }
     notebook.note(key, judged, undefined, context);
+    const toDo = await this.#release(registry, judged, context);
     const { reviewAfterMs } = judged.judgement.verdict;
-    return reviewAfterMs === undefined ? undefined : { requeueAfterMs: reviewAfterMs, keepTrigger: true };
+    return toDo ?? (reviewAfterMs === undefined ? undefined : { requeueAfterMs: reviewAfterMs, keepTrigger: true });
+  }
+
+  /** Puts back what we took out of rotation, where somebody lives. */
+  async #release(registry: ManagedRegistry, judged: Judged | undefined, context: ReconcileContext): Promise<Result> {
+    const { releases } = this.#parts;
+    const quarantine = judged && releases.due(registry, judged);
+    if (judged === undefined || quarantine === undefined) return undefined;
+    return await releases.release(registry, judged, quarantine, context);
   }
 
   /** @returns the judgement with what the registry says of the registrant's life; undefined when there is none */
@@ -132,6 +150,7 @@ export class InstanceReconciler {
     notebook.note(key, judged, decision, context);
     if (decision.act !== "None") return await removals.evict(key, registry, judged, evidence, decision.act, context);
     const { blockedBy, retryAfterMs } = decision;
+    if (blockedBy === "Quarantined") return undefined;
     metrics.evictions.blocked.inc({ policy: judged.policy.name, reason: blockedBy });
     return retryAfterMs === undefined ? undefined : { requeueAfterMs: retryAfterMs, keepTrigger: true };
   }

@@ -2,7 +2,8 @@ import type { Clock } from "../../clock/clock.ts";
 import type { EvictionRequest, EvictionResult, Evictor } from "../../eviction/evictor.ts";
 import type { ReconcileContext, Result } from "../../kube/controller.ts";
 import { isExplained } from "../../plan/types.ts";
-import type { Fence, InstanceRecord, LifeReading } from "../../registry/port.ts";
+import { formatEndpoints } from "../../registry/endpoint.ts";
+import type { Fence, InstanceRecord, LifeReading, RestorePayload } from "../../registry/port.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Evidence, Judgement } from "../../verdict/types.ts";
@@ -13,6 +14,8 @@ import type { EvictionLog } from "./eviction-log.ts";
 import type { Judge, Judged } from "./judge.ts";
 import type { Notebook } from "./notebook.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
+import type { StoredEvictions } from "./seeding.ts";
 
 /** After a refused attempt that may succeed soon: a newborn's address, a registry's answer. */
 const TRY_AGAIN_MS = 1_000;
@@ -24,6 +27,8 @@ export interface RemovalsParts {
   readonly notebook: Pick<Notebook, "remember">;
   readonly comebacks: Comebacks;
   readonly evictions: EvictionLog;
+  readonly quarantines: Pick<Quarantines, "begin" | "add" | "abandon">;
+  readonly stored: Pick<StoredEvictions, "save">;
   readonly policies: PolicySet;
   readonly registries: RegistrySet;
   /** True while this replica may write. */
@@ -88,8 +93,47 @@ export class Removals {
       traceId: context.traceId,
       log: context.log,
     };
-    const result = await this.#counted(attempt, () => this.#parts.evictor.evict(attempt.request, context.signal));
+    const evict = (): Promise<EvictionResult> => this.#parts.evictor.evict(attempt.request, context.signal);
+    const work =
+      act === "Evict" ? evict : (): Promise<EvictionResult> => this.#announced(attempt, evict, context.signal);
+    const result = await this.#counted(attempt, work);
     return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+  }
+
+  /**
+   * What was taken out of rotation can be put back only by who knows that it was us. So the report names it before the
+   * registry is asked, and before the last look, which must not age.
+   */
+  async #announced(
+    attempt: Attempt,
+    evict: () => Promise<EvictionResult>,
+    signal: AbortSignal,
+  ): Promise<EvictionResult> {
+    const { quarantines, stored } = this.#parts;
+    const { policy } = attempt;
+    const entry = this.#entryOf(attempt, "Quarantined", undefined);
+    quarantines.begin({ name: policy.name, uid: policy.uid }, entry);
+    try {
+      await stored.save(policy, signal);
+      const result = await evict();
+      if (!isAsked(result)) this.#giveUp(attempt, entry);
+      return result;
+    } catch (error) {
+      this.#giveUp(attempt, entry);
+      throw error;
+    }
+  }
+
+  /** This attempt has written nothing; an earlier one, whose answer is lost, may have. */
+  #giveUp({ key }: Attempt, entry: EvictionEntry): void {
+    const open = this.#unsettled.get(key);
+    if (open === undefined) this.#parts.quarantines.abandon(entry);
+    else this.#mayBeQuarantined(open);
+  }
+
+  #mayBeQuarantined(attempt: Attempt): void {
+    const { clock } = this.#parts;
+    this.#quarantined(attempt, this.#entryOf(attempt, "Quarantined", undefined), clock.monotonic(), false);
   }
 
   /** Whether it is open what became of a write to this record, and the registry's content can tell by now. */
@@ -111,6 +155,7 @@ export class Removals {
     if (canTell) {
       const result = await this.#counted(attempt, () => this.#parts.evictor.settle(request, signal));
       this.#finish(attempt, result);
+      if (request.act === "Quarantine") this.#unsettled.delete(key);
       if (result.outcome !== "Fenced") return;
     }
     this.#unsettled.delete(key);
@@ -144,7 +189,8 @@ export class Removals {
     switch (outcome) {
       case "Unsettled":
         this.#unsettled.set(key, attempt);
-        comebacks.removed(key, registry.uid, version);
+        if (request.act === "Evict") comebacks.removed(key, registry.uid, version);
+        else this.#mayBeQuarantined(attempt);
         throw result.error;
       case "Evicted":
       case "Quarantined":
@@ -156,8 +202,8 @@ export class Removals {
         return true;
       case "Changed":
       case "Gone":
-        // What was open is known now: nobody of ours has removed it.
-        if (this.#unsettled.delete(key)) comebacks.forget(key);
+        // What was open is known now: nobody of ours has removed it. Of a quarantine only settle() can tell.
+        if (request.act === "Evict" && this.#unsettled.delete(key)) comebacks.forget(key);
         return false;
       case "Fenced":
       case "NotConfirmed":
@@ -166,29 +212,44 @@ export class Removals {
   }
 
   #record(attempt: Attempt, { outcome, restore, writtenAt }: Written): void {
-    const { policy, registry, request, seenAt, traceId } = attempt;
-    const { evidence, judgement } = request;
-    const { record, verdict } = judgement;
-    const { metrics, clock, evictions, events, changed } = this.#parts;
+    const { policy, registry, request, seenAt } = attempt;
+    const { evidence, judgement, act } = request;
+    const { metrics, evictions, events, changed } = this.#parts;
     const labels = { registry: registry.name, class: evidence.class };
     metrics.evictions.latency.observe(labels, Math.max(0, writtenAt - seenAt) / 1000);
-    const entry: EvictionEntry = {
-      time: clock.wall(),
+    // Whatever a later read says, the registry took it: as long as nothing else is known, it is ours to undo.
+    const entry = this.#entryOf(attempt, act === "Quarantine" ? "Quarantined" : outcome, restore);
+    evictions.add(policy, entry);
+    if (act === "Quarantine") this.#quarantined(attempt, entry, writtenAt, true);
+    events.evicted(policy, entry, judgement.verdict.message);
+    changed(policy.name);
+  }
+
+  #quarantined({ policy }: Attempt, entry: EvictionEntry, at: number, isCertain: boolean): void {
+    this.#parts.quarantines.add({ name: policy.name, uid: policy.uid }, entry, at, isCertain);
+  }
+
+  #entryOf(
+    { registry, request, traceId }: Attempt,
+    result: string,
+    restore: RestorePayload | undefined,
+  ): EvictionEntry {
+    const { evidence, judgement } = request;
+    const { record, verdict } = judgement;
+    return {
+      time: this.#parts.clock.wall(),
       registry: registry.name,
       service: record.service,
       instance: record.instance,
       id: record.id,
-      address: addressOf(record),
+      address: formatEndpoints(record.endpoints),
       evidence: evidence.class,
       reason: verdict.reason,
       pod: { namespace: evidence.podNamespace, name: evidence.podName, uid: evidence.podUid },
       traceId,
-      result: outcome,
+      result,
       restore,
     };
-    evictions.add(policy, entry);
-    events.evicted(policy, entry, verdict.message);
-    changed(policy.name);
   }
 
   /** Everything that must still hold at the moment of the write. */
@@ -235,12 +296,11 @@ function deathSeenAt({ class: kind, since }: Evidence, eventSeenAt: number | und
   return kind === "Terminating" ? Math.min(eventSeenAt ?? since, since) : since;
 }
 
-function undoOf(result: EvictionResult): { readonly undo?: string } {
-  return "restore" in result && result.restore.undoKey !== undefined ? { undo: result.restore.undoKey } : {};
+/** The registry may have done it. */
+function isAsked({ outcome }: EvictionResult): boolean {
+  return !["Changed", "Gone", "Fenced", "NotConfirmed"].includes(outcome);
 }
 
-function addressOf(record: InstanceRecord): string {
-  return record.endpoints
-    .map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`))
-    .join(",");
+function undoOf(result: EvictionResult): { readonly undo?: string } {
+  return "restore" in result && result.restore?.undoKey !== undefined ? { undo: result.restore.undoKey } : {};
 }

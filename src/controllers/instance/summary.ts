@@ -15,12 +15,15 @@ import type {
 import type { EvictionLog } from "./eviction-log.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Planner } from "./planner.ts";
+import type { Quarantines } from "./quarantines.ts";
 
 /** What a person is told of a reason that held evictions back, most important first; the others are the policy's wish. */
 const blockedBecause: Partial<Record<BlockReason, string>> = {
   Budget: "the policy's budget is used up for the moment (spec.registration.zombies.budget.evictionsPerSecond)",
   UnexplainedBudget:
     "the budget for deaths that nobody saw is used up for this minute (spec.registration.zombies.budget.unexplainedPercentPerMinute)",
+  QuarantineLimit:
+    "as many entries are in quarantine as the report can hold, and what it does not hold could never be released for certain",
   MinInstances: "services would have too few live instances left (spec.registration.zombies.minInstances)",
   RemovalNotPossible: "entries can not be removed by this registry's means; see the report",
 };
@@ -31,6 +34,7 @@ export interface SummaryParts {
   readonly registries: RegistrySet;
   readonly states: InstanceStates;
   readonly evictions: EvictionLog;
+  readonly quarantines: Pick<Quarantines, "entries" | "count">;
   readonly planner: Pick<Planner, "selfPreservation">;
   readonly clock: Clock;
   /** A view of a registry older than this decides nothing, milliseconds. */
@@ -58,6 +62,16 @@ export class PolicySummary implements InstanceSummary {
     const { policies, evictions } = this.#parts;
     const inForce = policies.get(policy);
     return inForce === undefined ? [] : evictions.entries(inForce);
+  }
+
+  quarantines(policy: string): readonly EvictionEntry[] | undefined {
+    const { policies, quarantines } = this.#parts;
+    const inForce = policies.get(policy);
+    return inForce && quarantines.entries(inForce);
+  }
+
+  quarantined(policy: string): number {
+    return this.#parts.quarantines.count(policy);
   }
 
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined } {

@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock/clock.ts";
+import type { Priority } from "../../kube/workqueue.ts";
 import type { InstanceRecord } from "../../registry/port.ts";
 import type { ManagedRegistry, RegistrySet } from "../types.ts";
 import { type InstanceStates, isBlind, type KnownVerdict } from "./instance-states.ts";
@@ -14,7 +15,9 @@ export interface SweepParts {
   readonly registries: RegistrySet;
   readonly clock: Clock;
   /** Receives each key whose record needs more than a look: an action, a reading, a line in the log, its end. */
-  readonly hand: (key: string) => void;
+  readonly hand: (key: string, priority?: Priority) => void;
+  /** Whether the record is out of rotation by us; it is to be put back when somebody lives there. */
+  readonly isOurs: (registry: ManagedRegistry, record: InstanceRecord) => boolean;
   /** Receives every other judgement: as it was, or true of so many that nobody needs to hear of each. */
   readonly keep: (key: string, judged: Judged) => void;
 }
@@ -44,7 +47,11 @@ export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<voi
   }
 }
 
-function look(registry: ManagedRegistry, record: InstanceRecord, { judge, states, hand, keep }: SweepParts): void {
+function look(
+  registry: ManagedRegistry,
+  record: InstanceRecord,
+  { judge, states, hand, isOurs, keep }: SweepParts,
+): void {
   const key = keyOf(registry.name, record.id);
   const before = states.get(key);
   let judged: Judged | undefined;
@@ -56,7 +63,10 @@ function look(registry: ManagedRegistry, record: InstanceRecord, { judge, states
     return;
   }
   if (judged === undefined) {
-    if (before !== undefined) hand(key);
+    if (record.quarantined && isOurs(registry, record)) hand(key, "Urgent");
+    else if (before !== undefined) hand(key);
+  } else if (record.quarantined && judged.judgement.verdict.kind === "Live" && isOurs(registry, record)) {
+    hand(key, "Urgent");
   } else if (isUneventful(judged, before)) keep(key, judged);
   else hand(key);
 }

@@ -13,6 +13,8 @@ export interface TriggersParts {
   readonly registries: RegistrySet;
   readonly controller: Pick<Controller<string>, "enqueue">;
   readonly newTraceId: TraceIds;
+  /** Whether it is a record that we took out of rotation: where its pod lives again, that comes before all else. */
+  readonly isOurs: (key: string) => boolean;
   /** Asks for a sweep before long. */
   readonly sweepSoon: () => void;
   readonly log: Logger;
@@ -46,7 +48,8 @@ export function lazyTrigger(newTraceId: TraceIds, seenAt: number): Trigger {
   };
 }
 
-function followCluster(event: ClusterEvent, { registries, controller, newTraceId, log }: TriggersParts): void {
+function followCluster(event: ClusterEvent, parts: TriggersParts): void {
+  const { registries, controller, newTraceId, isOurs, log } = parts;
   const views = Iterator.from(registries.values()).map(({ view }) => view);
   const keys = keysAt(event, views);
   if (event.kind !== "Pod" || keys.length === 0) return;
@@ -65,18 +68,18 @@ function followCluster(event: ClusterEvent, { registries, controller, newTraceId
     },
     `a pod with registrations ${what}`,
   );
-  for (const key of keys) controller.enqueue(key, { priority: "High", trace });
+  for (const key of keys) controller.enqueue(key, { priority: isOurs(key) ? "Urgent" : "High", trace });
 }
 
 function followRegistry(
   { registry, upserted, removed, whole }: RegistryChange,
-  { registries, controller, newTraceId, sweepSoon, clock }: TriggersParts,
+  { registries, controller, newTraceId, isOurs, sweepSoon, clock }: TriggersParts,
 ): void {
   const trace = lazyTrigger(newTraceId, clock.monotonic());
   if (whole) sweepSoon();
   else {
     for (const key of keysBeside(registry, upserted, registries)) {
-      controller.enqueue(key, { priority: "High", trace });
+      controller.enqueue(key, { priority: isOurs(key) ? "Urgent" : "High", trace });
     }
   }
   for (const id of removed) controller.enqueue(keyOf(registry, id), { priority: "Low", trace });

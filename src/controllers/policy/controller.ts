@@ -108,6 +108,7 @@ export class PolicyStatusController {
       clusterProblem: fresh ? undefined : (problem ?? { reason: "NotSynced", message: "it is not listed yet" }),
       instances: summary.counts(name),
       blocked: summary.blocked(name),
+      quarantined: summary.quarantined(name),
       dryRun,
     };
   }

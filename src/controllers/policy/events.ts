@@ -1,6 +1,7 @@
 import { API_VERSION } from "../../api/v1alpha1/index.ts";
 import type { EventNote, ObjectReference } from "../../kube/event-recorder.ts";
 import type { Judgement } from "../../verdict/types.ts";
+import type { ReleaseNote } from "../instance/events.ts";
 import type { EvictionEntry } from "../types.ts";
 import type { ConditionChange } from "../status/conditions.ts";
 
@@ -11,19 +12,26 @@ export function policyReference({ name, uid }: { readonly name: string; readonly
 
 /** An entry was removed. */
 export function instanceEvicted(regarding: ObjectReference, entry: EvictionEntry, message: string): EventNote {
-  const note = `Removed ${describe(entry)}: ${message} (evidence ${entry.evidence}, trace ${entry.traceId})`;
+  const note = `Removed ${describe(entry, "from")}: ${message} (evidence ${entry.evidence}, trace ${entry.traceId})`;
   return aboutEntry(regarding, entry, "Normal", "InstanceEvicted", "Evict", note);
 }
 
 /** An entry was taken out of rotation. */
 export function instanceQuarantined(regarding: ObjectReference, entry: EvictionEntry, message: string): EventNote {
-  const note = `Took ${describe(entry)} out of rotation: ${message} (evidence ${entry.evidence}, trace ${entry.traceId})`;
+  const note = `Took ${describe(entry, "in")} out of rotation: ${message} (evidence ${entry.evidence}, trace ${entry.traceId})`;
   return aboutEntry(regarding, entry, "Normal", "InstanceQuarantined", "Quarantine", note);
+}
+
+/** An entry that we took out of rotation was put back: a pod lives at its address. Related to that pod. */
+export function instanceReleased(regarding: ObjectReference, entry: EvictionEntry, note: ReleaseNote): EventNote {
+  const { owner, message, traceId } = note;
+  const text = `Put ${describe(entry, "in")} back into rotation: ${message} (trace ${traceId})`;
+  return aboutEntry(regarding, { ...entry, pod: owner, traceId }, "Normal", "InstanceReleased", "Release", text);
 }
 
 /** An entry was there again right after it was removed: somebody lives. It is left alone from now on. */
 export function instanceResurrected(regarding: ObjectReference, entry: EvictionEntry): EventNote {
-  const note = `Removed ${describe(entry)}, and it was registered again: a sign of life. It is left alone from now on (trace ${entry.traceId})`;
+  const note = `Removed ${describe(entry, "from")}, and it was registered again: a sign of life. It is left alone from now on (trace ${entry.traceId})`;
   return aboutEntry(regarding, entry, "Warning", "InstanceResurrected", "Evict", note);
 }
 
@@ -128,6 +136,6 @@ function related(namespace: string, name: string, uid: string): { readonly relat
   return name === "" ? {} : { related: { apiVersion: "v1", kind: "Pod", namespace, name, uid } };
 }
 
-function describe({ service, id, address, registry }: EvictionEntry): string {
-  return `${service} ${id} at ${address} from registry ${registry}`;
+function describe({ service, id, address, registry }: EvictionEntry, preposition: "from" | "in"): string {
+  return `${service} ${id} at ${address} ${preposition} registry ${registry}`;
 }

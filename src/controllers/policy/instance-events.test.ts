@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import type { PodRecord } from "../../cluster/types.ts";
 import type { EventNote } from "../../kube/event-recorder.ts";
 import type { BlockReason, Decision } from "../../plan/types.ts";
 import type { Judgement, VerdictKind } from "../../verdict/types.ts";
@@ -74,6 +75,22 @@ describe("the Events of an eviction", () => {
       ]);
     });
   }
+});
+
+test("the Event of a release is related to the pod that lives, and told once for each release", () => {
+  const owner = { namespace: "ns", name: "shop-2", uid: "pu2" } as PodRecord;
+  const note = { owner, message: "pod ns/shop-2 has the address", traceId: "t2" };
+  expect(published((events) => events.released(policy, entry, note))).toEqual([
+    {
+      regarding: { apiVersion: "hygeia.dev/v1alpha1", kind: "RegistrationPolicy", name: "p", uid: "u" },
+      related: { apiVersion: "v1", kind: "Pod", namespace: "ns", name: "shop-2", uid: "pu2" },
+      type: "Normal",
+      reason: "InstanceReleased",
+      action: "Release",
+      note: "Put shop /shop/1 at 10.0.0.1:80 in registry main back into rotation: pod ns/shop-2 has the address (trace t2)",
+      dedupeValues: ["main", "/shop/1", "t2"],
+    },
+  ]);
 });
 
 describe("the Events of a judgement", () => {

@@ -5,6 +5,7 @@ import {
   instanceContested,
   instanceEvicted,
   instanceQuarantined,
+  instanceReleased,
   instanceResurrected,
   policyReference,
   zombieDetected,
@@ -18,6 +19,9 @@ export function instanceEvents(recorder: Pick<EventRecorder, "publish">): Instan
       if (entry.result === "Resurrected") recorder.publish(instanceResurrected(regarding, entry));
       else if (entry.result === "Quarantined") recorder.publish(instanceQuarantined(regarding, entry, message));
       else recorder.publish(instanceEvicted(regarding, entry, message));
+    },
+    released(policy, entry, note) {
+      recorder.publish(instanceReleased(policyReference(policy), entry, note));
     },
     judged(policy, judgement, before, decision) {
       const { kind } = judgement.verdict;

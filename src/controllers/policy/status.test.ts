@@ -38,6 +38,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     pods: { matched: 9, lost: new Map() },
     instances: counts,
     blocked: undefined,
+    quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     dryRun: false,
     ...part,
@@ -248,6 +249,22 @@ describe("the Events of a policy", () => {
         }));
       const changes = conditionChanges(said, policyConditions(facts(after)), POLICY_CONDITIONS);
       expect(policyEvents(regarding, changes).map(({ reason }) => reason)).toEqual(reasons);
+    });
+  }
+});
+
+describe("what stays in quarantine where nothing is written", () => {
+  for (const [what, fields] of Object.entries({
+    Audit: { object: policy({ mode: "Audit" }) },
+    Paused: { object: policy({ mode: "Paused" }) },
+    "a dry run": { dryRun: true },
+  })) {
+    test(`is named by condition EvictionBlocked under ${what}`, () => {
+      expect(message({ ...fields, quarantined: 2 }, "EvictionBlocked")).toMatch(
+        /; 2 entries stay in quarantine meanwhile: see the report$/,
+      );
+      expect(message({ ...fields, quarantined: 1 }, "EvictionBlocked")).toContain("; 1 entry stays in quarantine");
+      expect(message(fields, "EvictionBlocked")).not.toContain("quarantine");
     });
   }
 });

@@ -23,6 +23,8 @@ export interface PolicyFacts {
   readonly pods: PodCount | undefined;
   readonly instances: InstanceCounts;
   readonly blocked: ViewProblem | undefined;
+  /** Entries in quarantine by this policy. */
+  readonly quarantined: number;
   /** Undefined until it is known what earlier leaders evicted. */
   readonly evicted: Tally | undefined;
   /** The operator treats every policy as one of mode Audit. */
@@ -104,18 +106,22 @@ function readyOf(facts: PolicyFacts, accepted: Says<"Accepted">, superseded: Say
   return { type, reason: "Ready", message: "the policy, its registries and the cluster are known completely" };
 }
 
-function blockedOf({ object: { compilation }, clusterProblem, blocked, dryRun }: PolicyFacts): Says<"EvictionBlocked"> {
+function blockedOf(facts: PolicyFacts): Says<"EvictionBlocked"> {
+  const { clusterProblem, blocked, dryRun, object } = facts;
+  const { compilation } = object;
   const type = "EvictionBlocked";
   if (!compilation.accepted) {
     return { type, reason: "NotAccepted", message: "the policy is not in force: see condition Accepted" };
   }
   const { mode, action } = compilation.policy.plan;
-  if (mode === "Paused") return { type, reason: "Paused", message: "spec.mode is Paused" };
+  if (mode === "Paused") return { type, reason: "Paused", message: `spec.mode is Paused${remaining(facts)}` };
   if (mode === "Audit") {
-    return { type, reason: "Audit", message: "spec.mode is Audit: zombies are reported, nothing is evicted" };
+    const message = `spec.mode is Audit: zombies are reported, nothing is evicted${remaining(facts)}`;
+    return { type, reason: "Audit", message };
   }
   if (dryRun) {
-    return { type, reason: "Audit", message: "the operator runs with --dry-run: zombies are reported only" };
+    const message = `the operator runs with --dry-run: zombies are reported only${remaining(facts)}`;
+    return { type, reason: "Audit", message };
   }
   if (action === "Report") {
     return { type, reason: "ReportOnly", message: "spec.registration.zombies.action is Report" };
@@ -128,6 +134,13 @@ function blockedOf({ object: { compilation }, clusterProblem, blocked, dryRun }:
     return { type, reason: "ViewNotFresh", message: `${clusterProblem.reason}: ${clusterProblem.message}` };
   }
   return { type, reason: "NotBlocked", message: "nothing holds evictions back" };
+}
+
+/** Where nothing is written, nothing is put back into rotation either; a person has to know. */
+function remaining({ quarantined }: PolicyFacts): string {
+  if (quarantined === 0) return "";
+  const entries = quarantined === 1 ? "1 entry stays" : `${quarantined} entries stay`;
+  return `; ${entries} in quarantine meanwhile: see the report`;
 }
 
 function supersededOf({ pods, object: { compilation } }: PolicyFacts): Says<"Superseded"> {

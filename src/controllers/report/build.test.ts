@@ -101,7 +101,8 @@ function eviction(id: string, second = 0, fields: Partial<EvictionEntry> = {}): 
 }
 
 function build(facts: Partial<ReportFacts>) {
-  return buildReport({ policy: "p", counts: noCounts, findings: [], evictions: [], earlier: [], ...facts });
+  const nothing = { findings: [], evictions: [], quarantines: [], earlier: [] };
+  return buildReport({ policy: "p", counts: noCounts, ...nothing, ...facts });
 }
 
 describe("a report's findings", () => {
@@ -181,6 +182,8 @@ describe("a report's evictions", () => {
     Evicted: "Verified",
     NotVerified: "Evicted",
     Quarantined: "Quarantined",
+    Released: "Released",
+    Ended: "Ended",
     Resurrected: "Resurrected",
   };
   for (const [outcome, result] of Object.entries(results)) {
@@ -221,6 +224,56 @@ describe("a report's evictions", () => {
     const twice = [eviction("a", 9, { traceId: "t2" }), eviction("a", 1, { traceId: "t1" })];
     expect(build({ evictions: twice }).evictions).toHaveLength(2);
   });
+});
+
+describe("a report's quarantines", () => {
+  const quarantined = { result: "Quarantined", restore: undefined };
+  const ids = (evictions: readonly { readonly id: string }[] = []): string[] => evictions.map(({ id }) => id);
+
+  test("are kept whatever came after them", () => {
+    const quarantines = Array.from({ length: 60 }, (_, i) => eviction(`q${i}`, 0, quarantined));
+    const evictions = Array.from({ length: 100 }, (_, i) => eviction(`e${i}`, 1));
+    const shown = ids(build({ evictions, quarantines }).evictions);
+    expect(shown).toHaveLength(100);
+    expect(shown.filter((id) => id.startsWith("q"))).toHaveLength(60);
+    expect(shown[0]).toBe("e0");
+  });
+
+  test("of an earlier leader are kept whatever came after them", () => {
+    const earlier = build({ quarantines: [eviction("q", 0, quarantined)] }).evictions ?? [];
+    const evictions = Array.from({ length: 100 }, (_, i) => eviction(`e${i}`, 1));
+    expect(ids(build({ evictions, earlier }).evictions)).toContain("q");
+  });
+
+  test("are kept when the values of others take all the room", () => {
+    const long = {
+      registry: "main",
+      id: "a",
+      format: "f",
+      value: "v".repeat(8_000),
+      encoding: "utf8",
+      ttlMs: 0,
+    } as const;
+    const evictions = Array.from({ length: 99 }, (_, i) => eviction(`e${i}`, 1, { restore: long }));
+    const shown = ids(build({ evictions, quarantines: [eviction("q", 0, quarantined)] }).evictions);
+    expect(shown.length).toBeLessThan(100);
+    expect(shown.at(-1)).toBe("q");
+  });
+
+  for (const end of ["Released", "Ended"]) {
+    test(`that have ${end} stay so, whoever still says otherwise`, () => {
+      const ended = eviction("a", 9, { result: end });
+      const open = eviction("a", 0, quarantined);
+      const told = build({ evictions: [ended] }).evictions ?? [];
+      for (const facts of [
+        { evictions: [ended], quarantines: [open] },
+        { evictions: [open], earlier: told },
+        { evictions: [ended], earlier: build({ evictions: [open] }).evictions ?? [] },
+      ]) {
+        expect(build(facts).evictions).toEqual(told);
+      }
+    });
+  }
 });
 
 test("a report of the longest texts there are fits into etcd, and says what was left out", () => {

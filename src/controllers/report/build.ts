@@ -5,8 +5,10 @@ import type {
   RegistrationReportStatus,
 } from "../../api/v1alpha1/index.ts";
 import { secondTime } from "../../clock/format.ts";
-import type { InstanceRecord, RestorePayload } from "../../registry/port.ts";
+import { formatEndpoints } from "../../registry/endpoint.ts";
+import type { RestorePayload } from "../../registry/port.ts";
 import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
+import { cut, LONGEST } from "./cut.ts";
 
 /** What a report is made of. */
 export interface ReportFacts {
@@ -16,18 +18,20 @@ export interface ReportFacts {
   readonly findings: readonly Finding[];
   /** Of this process, newest first. */
   readonly evictions: readonly EvictionEntry[];
+  /** What is in quarantine now, newest first. */
+  readonly quarantines: readonly EvictionEntry[];
   /** What the report held when this process became leader, newest first. */
   readonly earlier: readonly RegistrationReportEviction[];
 }
 
 /** As the schema has it. */
 export const MAX_FINDINGS = 200;
-const MAX_EVICTIONS = 100;
+export const MAX_EVICTIONS = 100;
 /**
  * Room for each of the two lists as JSON, in bytes. etcd takes 1.5 MiB for one object, the API server keeps some of it
  * for itself.
  */
-const MAX_LIST_BYTES = 512 * 1024;
+export const MAX_LIST_BYTES = 512 * 1024;
 /** Room for the values in the list of evictions. */
 const MAX_VALUE_BYTES = MAX_LIST_BYTES / 2;
 /** Longest registration kept in a report, in characters; a longer one is in the registry's own undo record only. */
@@ -38,8 +42,8 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
   const { Live: live, Foreign: foreign } = facts.counts;
   const total = Object.values(facts.counts).reduce((sum, count) => sum + count, 0) - live;
   const findings = fitting(facts.findings.slice(0, MAX_FINDINGS).map(findingOf));
-  const merged = mergeEvictions(facts.evictions.map(evictionOf), facts.earlier).slice(0, MAX_EVICTIONS);
-  const evictions = fitting(withoutOldValues(merged));
+  const own = [...facts.quarantines, ...facts.evictions].map(evictionOf);
+  const evictions = keepQuarantines(mergeEvictions([...own, ...facts.earlier]));
   return {
     policy: facts.policy,
     summary: {
@@ -52,18 +56,35 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
   };
 }
 
-/** Own ones are newer, and what they say of one eviction counts. */
-function mergeEvictions(
-  own: readonly RegistrationReportEviction[],
-  earlier: readonly RegistrationReportEviction[],
-): RegistrationReportEviction[] {
-  const seen = new Set<string>();
-  const merged = [...own, ...earlier].filter(({ traceId = "", registry, id }) => {
+/** What is known of one eviction, once: of two words the earlier in the list counts, but an end is final. */
+function mergeEvictions(all: readonly RegistrationReportEviction[]): RegistrationReportEviction[] {
+  const merged = new Map<string, RegistrationReportEviction>();
+  for (const eviction of all) {
+    const { traceId = "", registry, id } = eviction;
     const key = `${traceId}\n${registry}\n${id}`;
-    return !seen.has(key) && seen.add(key);
-  });
-  // Clocks of two leaders can differ; a stable sort leaves each one's order.
-  return merged.sort((a, b) => (a.time === b.time ? 0 : a.time < b.time ? 1 : -1));
+    const known = merged.get(key);
+    if (known === undefined || (isQuarantined(known) && !isQuarantined(eviction))) merged.set(key, eviction);
+  }
+  return newestFirst([...merged.values()]);
+}
+
+/**
+ * Within the bounds, and those in quarantine before all others: what is not in the report when a leader ends will never
+ * be released.
+ */
+function keepQuarantines(evictions: readonly RegistrationReportEviction[]): RegistrationReportEviction[] {
+  const others = evictions.filter((eviction) => !isQuarantined(eviction));
+  const byNeed = [...evictions.filter(isQuarantined), ...others].slice(0, MAX_EVICTIONS);
+  return newestFirst(fitting(withoutOldValues(byNeed)));
+}
+
+/** Clocks of two leaders can differ; a stable sort leaves each one's order. */
+function newestFirst(evictions: readonly RegistrationReportEviction[]): RegistrationReportEviction[] {
+  return evictions.toSorted((a, b) => (a.time === b.time ? 0 : a.time < b.time ? 1 : -1));
+}
+
+function isQuarantined({ result }: RegistrationReportEviction): boolean {
+  return result === "Quarantined";
 }
 
 /** The items from the first one on that fit in the room for one list. */
@@ -99,10 +120,10 @@ function findingOf({ judgement: { record, verdict }, firstSeen, action }: Findin
   const isBlocked = action.startsWith("None:");
   return {
     registry: record.registry,
-    service: cut(record.service, 512),
-    instance: cut(record.instance, 512),
-    id: cut(record.id, 2_048),
-    address: cut(addressOf(record), 512),
+    service: cut(record.service, LONGEST.service),
+    instance: cut(record.instance, LONGEST.instance),
+    id: cut(record.id, LONGEST.id),
+    address: cut(formatEndpoints(record.endpoints), LONGEST.address),
     verdict: verdict.kind as RegistrationReportFinding["verdict"],
     reason: verdict.reason,
     ...(verdict.evidence === undefined ? {} : { evidence: verdict.evidence.class }),
@@ -120,10 +141,10 @@ function evictionOf(entry: EvictionEntry): RegistrationReportEviction {
   return {
     time: secondTime(entry.time),
     registry: entry.registry,
-    service: cut(entry.service, 512),
-    instance: cut(entry.instance, 512),
-    id: cut(entry.id, 2_048),
-    address: cut(entry.address, 512),
+    service: cut(entry.service, LONGEST.service),
+    instance: cut(entry.instance, LONGEST.instance),
+    id: cut(entry.id, LONGEST.id),
+    address: cut(entry.address, LONGEST.address),
     evidence: entry.evidence,
     reason: entry.reason,
     ...(pod.uid === "" ? {} : { pod }),
@@ -139,6 +160,8 @@ function resultOf(outcome: string): RegistrationReportEviction["result"] {
     case "Evicted":
       return "Verified";
     case "Quarantined":
+    case "Released":
+    case "Ended":
     case "Resurrected":
       return outcome;
     default:
@@ -153,14 +176,4 @@ function restoreOf({ format, value, encoding, ttlMs, undoKey }: RestorePayload):
     ttlMilliseconds: ttlMs,
     ...(undoKey === undefined ? {} : { undoKey: cut(undoKey, 2_048) }),
   };
-}
-
-function addressOf({ endpoints }: InstanceRecord): string {
-  return endpoints.map(({ host, port }) => (host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`)).join(",");
-}
-
-/** At most so many characters as the schema counts them, the last an ellipsis when something is missing. */
-function cut(text: string, limit: number): string {
-  if (text.length <= limit) return text;
-  return `${text.slice(0, limit - 1).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }

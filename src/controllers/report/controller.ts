@@ -7,6 +7,9 @@ import {
   type RegistrationReportStatus,
 } from "../../api/v1alpha1/index.ts";
 import type { Clock } from "../../clock/clock.ts";
+import { Deadline } from "../../clock/deadline.ts";
+import { HygeiaError } from "../../errors.ts";
+import { NextBatch } from "../../eviction/next-batch.ts";
 import { applyObject, applyStatus, sameContent } from "../../kube/apply.ts";
 import { Controller, type ReconcileContext, type Result } from "../../kube/controller.ts";
 import { KubeError } from "../../kube/http-errors.ts";
@@ -32,6 +35,8 @@ const DEBOUNCE_MS = 2_000;
 /** A report that somebody removed or changed is put right after this. */
 const REVIEW_EVERY_MS = 30_000;
 const WRITE_DEADLINE_MS = 10_000;
+/** For a look at the report and a write. */
+const SAVE_DEADLINE_MS = 2 * WRITE_DEADLINE_MS;
 
 /** What is known of the report of one policy in this leadership. */
 interface Written {
@@ -46,6 +51,9 @@ interface Written {
 export class ReportController {
   readonly #parts: ReportParts;
   readonly #written = new Map<string, Written>();
+  /** Aborts the writes of a leadership that is over. */
+  #term = AbortSignal.abort(new HygeiaError("NotLeading", "this replica does not lead"));
+  readonly #savings = new Map<string, NextBatch<"Saved" | "NotYet" | "NotInForce">>();
 
   constructor(parts: ReportParts) {
     this.#parts = parts;
@@ -55,6 +63,9 @@ export class ReportController {
   async run(signal: AbortSignal): Promise<void> {
     const { policies, summary, clock, log, metrics } = this.#parts;
     this.#written.clear();
+    this.#savings.clear();
+    const term = new AbortController();
+    this.#term = term.signal;
     const controller = new Controller<string>({
       name: "report",
       reconcile: (name, context) => this.#reconcile(name, context),
@@ -72,33 +83,61 @@ export class ReportController {
       await controller.run(signal);
     } finally {
       for (const end of unsubscribe) end();
+      term.abort(new HygeiaError("NotLeading", "this replica leads no more"));
     }
   }
 
+  /** Brings the report of a policy up to date now; see StoredEvictions.save. */
+  async save(name: string, signal: AbortSignal): Promise<void> {
+    const result = await this.#saving(name).join(signal);
+    if (result !== "Saved")
+      throw new HygeiaError("ReportNotWritten", `the report of policy ${name} can not be written`);
+  }
+
   async #reconcile(name: string, { signal }: ReconcileContext): Promise<Result> {
+    const result = await this.#saving(name).join(signal);
+    if (result === "NotInForce") return undefined;
+    if (result === "NotYet") return { requeueAfterMs: DEBOUNCE_MS };
+    const { reviewedAt } = this.#written.get(name) ?? { reviewedAt: Number.NEGATIVE_INFINITY };
+    return { requeueAfterMs: Math.max(1, reviewedAt + REVIEW_EVERY_MS - this.#parts.clock.monotonic()) };
+  }
+
+  /** One write at a time for each report, so that none overtakes a newer one; many callers share one. */
+  #saving(name: string): NextBatch<"Saved" | "NotYet" | "NotInForce"> {
+    let saving = this.#savings.get(name);
+    if (saving === undefined) this.#savings.set(name, (saving = new NextBatch(() => this.#saveNow(name))));
+    return saving;
+  }
+
+  async #saveNow(name: string): Promise<"Saved" | "NotYet" | "NotInForce"> {
     const { policies, summary, clock } = this.#parts;
+    using deadline = new Deadline(clock, SAVE_DEADLINE_MS, "the write of a report", this.#term);
+    const { signal } = deadline;
     const policy = policies.get(name);
     if (policy === undefined) {
       // Its report goes with it, by its owner reference; one that is only not accepted keeps what it has.
-      if (policies.object(name) === undefined) this.#written.delete(name);
-      return undefined;
+      if (policies.object(name) === undefined) for (const map of [this.#written, this.#savings]) map.delete(name);
+      return "NotInForce";
     }
+    const quarantines = summary.quarantines(name);
+    if (quarantines === undefined) return "NotYet";
     const report = await this.#reviewed(policy, signal);
     const status = buildReport({
       policy: name,
       counts: summary.counts(name),
       findings: summary.findings(name, MAX_FINDINGS),
       evictions: summary.evictions(name),
+      quarantines,
       earlier: report.earlier,
     });
     if (!sameContent(report.status, status)) {
       if (!(await this.#write(name, status, signal))) {
         report.reviewedAt = Number.NEGATIVE_INFINITY;
-        return { requeueAfterMs: DEBOUNCE_MS };
+        return "NotYet";
       }
       report.status = status;
     }
-    return { requeueAfterMs: Math.max(1, report.reviewedAt + REVIEW_EVERY_MS - clock.monotonic()) };
+    return "Saved";
   }
 
   /** Makes sure that the report exists and is the policy's; knows afterwards what it says. @throws KubeError */

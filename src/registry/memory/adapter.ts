@@ -8,6 +8,7 @@ import type {
   LifeReading,
   RegistryAdapter,
   RegistrySink,
+  Removal,
   RestorePayload,
   WriteResult,
 } from "../port.ts";
@@ -25,6 +26,12 @@ export interface MemoryAdapterOptions {
   readonly callTimeout: number;
 }
 
+const notRemovable: Removal = {
+  effective: "No",
+  reason: "HeldByConnection",
+  message: "it hangs on its registrant's connection: a delete is answered and does nothing",
+};
+
 interface Undo {
   readonly restore: RestorePayload;
   readonly reason: string;
@@ -36,12 +43,7 @@ interface Undo {
 export class MemoryAdapter implements RegistryAdapter {
   readonly name: string;
   readonly type = "Memory";
-  readonly capabilities: Capabilities = {
-    guardedDelete: true,
-    exactGuard: true,
-    undoInTransaction: true,
-    quarantine: false,
-  };
+  readonly capabilities: Capabilities;
   readonly #options: MemoryAdapterOptions;
   readonly #breaker: Breaker;
   readonly #known = new Map<string, { readonly entry: MemoryEntry; readonly record: InstanceRecord }>();
@@ -54,6 +56,8 @@ export class MemoryAdapter implements RegistryAdapter {
     this.name = options.name;
     this.#options = options;
     this.#breaker = new Breaker(options.breaker);
+    const quarantine = options.registry.canQuarantine;
+    this.capabilities = { guardedDelete: true, exactGuard: true, undoInTransaction: true, quarantine };
   }
 
   async run(sink: RegistrySink, signal: AbortSignal): Promise<void> {
@@ -96,18 +100,18 @@ export class MemoryAdapter implements RegistryAdapter {
       if (done?.traceId === traceId) return { outcome: "Done", restore: done.restore };
       return { outcome: entry === undefined ? "Gone" : "Changed" };
     }
-    const restore: RestorePayload = {
-      registry: this.name,
-      id: record.id,
-      format: record.format,
-      value: JSON.stringify(entry.registration),
-      encoding: "utf8",
-      ttlMs: entry.registration.ttlMs,
-      undoKey,
-    };
+    const restore: RestorePayload = { ...this.#restoreOf(record, entry), undoKey };
     const undo: Undo = { restore, reason, traceId, time: clock.wall().toISOString() };
     registry.removeIf(record.id, entry.revision, undoKey, JSON.stringify(undo));
     return { outcome: "Done", restore };
+  }
+
+  async quarantine(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
+    return await this.#setQuarantined(record, true, fence, signal);
+  }
+
+  async release(record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
+    return await this.#setQuarantined(record, false, fence, signal);
   }
 
   async put(payload: RestorePayload, signal: AbortSignal): Promise<boolean> {
@@ -120,6 +124,27 @@ export class MemoryAdapter implements RegistryAdapter {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  async #setQuarantined(
+    record: InstanceRecord,
+    quarantined: boolean,
+    fence: Fence,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    const { registry } = this.#options;
+    await this.#reach(signal);
+    if (!fence.isValid()) return { outcome: "Fenced" };
+    const entry = registry.get(record.id);
+    if (entry === undefined) return { outcome: "Gone" };
+    if (this.#versionOf(entry) !== record.version) return { outcome: "Changed" };
+    registry.setQuarantined(record.id, quarantined);
+    return { outcome: "Done", restore: this.#restoreOf(record, entry) };
+  }
+
+  #restoreOf({ id, format }: InstanceRecord, { registration }: MemoryEntry): RestorePayload {
+    const value = JSON.stringify(registration);
+    return { registry: this.name, id, format, value, encoding: "utf8", ttlMs: registration.ttlMs };
   }
 
   /** @returns what broke, or undefined when the signal aborted */
@@ -196,6 +221,14 @@ export class MemoryAdapter implements RegistryAdapter {
     const known = this.#known.get(registration.id);
     if (known?.entry.revision === entry.revision) return known.record;
     const isSameWriter = known?.entry.lease === lease && registration.ttlMs > 0;
+    const isSameWrite = known?.entry.writtenAt === entry.writtenAt;
+    const bounds = isSameWrite
+      ? known.record
+      : {
+          seenAt: isSameWriter ? known.record.seenAt : now,
+          writtenAfter: isSameWriter ? known.record.writtenAfter : after,
+          touchedAfter: after,
+        };
     return Object.freeze<InstanceRecord>({
       registry: this.name,
       id: registration.id,
@@ -205,13 +238,13 @@ export class MemoryAdapter implements RegistryAdapter {
       format: "Memory",
       metadata: registration.metadata ?? {},
       version: this.#versionOf(entry),
-      seenAt: isSameWriter ? known.record.seenAt : now,
-      writtenAfter: isSameWriter ? known.record.writtenAfter : after,
-      touchedAfter: after,
+      seenAt: bounds.seenAt,
+      writtenAfter: bounds.writtenAfter,
+      touchedAfter: bounds.touchedAfter,
       ttlMs: registration.ttlMs,
       managedBy: undefined,
-      quarantined: false,
-      removal: { effective: "Yes" },
+      quarantined: entry.quarantined,
+      removal: registration.removable === "No" ? notRemovable : { effective: "Yes" },
     });
   }
 

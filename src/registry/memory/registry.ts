@@ -11,15 +11,30 @@ export interface MemoryRegistration {
   readonly metadata?: Readonly<Record<string, string>>;
   /** 0 = for ever. */
   readonly ttlMs: number;
+  /** `No`: a delete is answered and does nothing, as for an instance that hangs on a connection. Default `Yes`. */
+  readonly removable?: "Yes" | "No";
+}
+
+/** What kind of registry it plays. */
+export interface MemoryRegistryOptions {
+  /** It can take entries out of rotation without removing them. Default false. */
+  readonly quarantine?: boolean;
 }
 
 /** A registration as it is held. */
 export interface MemoryEntry {
   readonly registration: MemoryRegistration;
   readonly revision: number;
+  /** Revision of the registrant's own last write: what takes it out of rotation, or puts it back, does not move it. */
+  readonly writtenAt: number;
   /** Differs from process to process. */
   readonly lease: number;
+  /** Taken out of rotation, by whomever. */
+  readonly quarantined: boolean;
 }
+
+/** How long a flag outlives the last entry at its place, milliseconds: Nacos' `expired-metadata.expired-time`. */
+const FLAG_LASTS_MS = 60_000;
 
 /** What a connection is told. */
 export interface MemoryListener {
@@ -40,6 +55,13 @@ export class MemoryRegistry {
   readonly #leases = new Map<number, Lease>();
   readonly #listeners = new Set<MemoryListener>();
   readonly #undo = new Map<string, string>();
+  /**
+   * Services and addresses that are out of rotation: the flag belongs to the place and not to the entry. The value is
+   * when the last entry there left, on the local monotonic clock; undefined while there is one.
+   */
+  readonly #flags = new Map<string, number | undefined>();
+  /** Entries can be taken out of rotation. */
+  readonly canQuarantine: boolean;
   #revision = 1;
   #lastLease = 0;
   #data = 1;
@@ -47,8 +69,9 @@ export class MemoryRegistry {
   /** What waits for the end of a hold, in order; undefined while nothing is held. */
   #held: (() => void)[] | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, { quarantine = false }: MemoryRegistryOptions = {}) {
     this.#clock = clock;
+    this.canQuarantine = quarantine;
   }
 
   get revision(): number {
@@ -73,9 +96,16 @@ export class MemoryRegistry {
     return this.#entries.get(id);
   }
 
-  /** A new process registers, in place of whoever had the id. */
+  /**
+   * A new process registers, in place of whoever had the id. Where the service's last entry at the address was out of
+   * rotation less than a minute ago, the new one is so too.
+   */
   register(registration: MemoryRegistration): void {
     this.#lastLease++;
+    const before = this.#entries.get(registration.id);
+    this.#entries.delete(registration.id);
+    if (before !== undefined) this.#leave(before);
+    this.#enter(registration);
     this.#write(registration, this.#lastLease);
     this.keepAlive(registration.id);
   }
@@ -100,7 +130,10 @@ export class MemoryRegistry {
   }
 
   remove(id: string): void {
-    if (!this.#entries.delete(id)) return;
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.#leave(entry);
     this.#revision++;
     this.#tell(id, undefined);
   }
@@ -109,8 +142,25 @@ export class MemoryRegistry {
   removeIf(id: string, revision: number, undoKey: string, undo: string): boolean {
     if (this.#entries.get(id)?.revision !== revision) return false;
     this.#undo.set(undoKey, undo);
-    this.remove(id);
+    if (this.#entries.get(id)?.registration.removable !== "No") this.remove(id);
     return true;
+  }
+
+  /** Takes what is listed under the id out of rotation, or puts it back; with all others of its service and address. */
+  setQuarantined(id: string, quarantined: boolean): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    const place = placeOf(entry.registration);
+    if (quarantined) this.#flags.set(place, undefined);
+    else this.#flags.delete(place);
+    this.#reflag(({ registration }) => placeOf(registration) === place);
+  }
+
+  /** The server starts anew with its entries and without its flags; connections break. */
+  restart(): void {
+    this.#flags.clear();
+    this.#breakAll("the server was started anew");
+    this.#reflag(() => true);
   }
 
   /** Milliseconds until the lease runs out; undefined without one. */
@@ -122,6 +172,7 @@ export class MemoryRegistry {
   /** All data is lost, as if another server had taken the address. */
   wipe(): void {
     this.#entries.clear();
+    this.#flags.clear();
     this.#revision = 1;
     this.#data++;
     this.#breakAll("the server was started anew");
@@ -178,9 +229,37 @@ export class MemoryRegistry {
 
   #write(registration: MemoryRegistration, lease: number): void {
     this.#revision++;
-    const entry = { registration, revision: this.#revision, lease };
-    this.#entries.set(registration.id, entry);
-    this.#tell(registration.id, entry);
+    const quarantined = this.#flags.has(placeOf(registration));
+    this.#put({ registration, revision: this.#revision, writtenAt: this.#revision, lease, quarantined });
+  }
+
+  #put(entry: MemoryEntry): void {
+    this.#entries.set(entry.registration.id, entry);
+    this.#tell(entry.registration.id, entry);
+  }
+
+  /** Entries whose flag is another one now get a new revision. */
+  #reflag(among: (entry: MemoryEntry) => boolean): void {
+    for (const entry of this.entries().filter(among)) {
+      const quarantined = this.#flags.has(placeOf(entry.registration));
+      if (entry.quarantined === quarantined) continue;
+      this.#revision++;
+      this.#put({ ...entry, revision: this.#revision, quarantined });
+    }
+  }
+
+  #enter(registration: MemoryRegistration): void {
+    const place = placeOf(registration);
+    const since = this.#flags.get(place);
+    if (since !== undefined && this.#clock.monotonic() - since >= FLAG_LASTS_MS) this.#flags.delete(place);
+    else if (this.#flags.has(place)) this.#flags.set(place, undefined);
+  }
+
+  #leave({ registration }: MemoryEntry): void {
+    const place = placeOf(registration);
+    if (!this.#flags.has(place)) return;
+    const isLast = !this.entries().some((other) => placeOf(other.registration) === place);
+    if (isLast) this.#flags.set(place, this.#clock.monotonic());
   }
 
   #tell(id: string, entry: MemoryEntry | undefined): void {
@@ -199,4 +278,8 @@ export class MemoryRegistry {
     this.#listeners.clear();
     for (const listener of broken) listener.onBroken(new RegistryError("Unreachable", message));
   }
+}
+
+function placeOf({ service, endpoints }: MemoryRegistration): string {
+  return JSON.stringify([service, endpoints]);
 }

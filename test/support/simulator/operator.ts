@@ -220,6 +220,7 @@ export class Operator {
       rules: this.#options.plan,
       deleting: false,
       canQuarantine: false,
+      quarantineHasRoom: false,
       liveInService: 1,
       instances: size,
       selfPreservation: selfPreservation({

@@ -450,7 +450,7 @@ export interface RegistrationReportStatus {
    */
   findings?: RegistrationReportFinding[];
   /**
-   * The most recent evictions, newest first.
+   * The most recent evictions, newest first. Those that can still be undone by a release (result Quarantined) are kept whatever their age.
    *
    * @maxItems 100
    */
@@ -529,6 +529,8 @@ export interface RegistrationReportFinding {
     | "Paused"
     | "ReportOnly"
     | "NotEvictable"
+    | "Quarantined"
+    | "QuarantineLimit"
     | "MinInstances"
     | "Budget"
     | "UnexplainedBudget"
@@ -578,9 +580,9 @@ export interface RegistrationReportEviction {
    */
   traceId?: string;
   /**
-   * Evicted: the registry took the delete. Verified: a later read showed it absent. Quarantined: it was taken out of rotation. Resurrected: it came back and is left alone.
+   * Evicted: the registry took the delete. Verified: a later read showed it absent. Quarantined: it was taken out of rotation and is out of it still. Released: it was put back into rotation by the operator. Ended: it is out of rotation no more, or is gone, and not by the operator. Resurrected: it came back and is left alone.
    */
-  result: "Evicted" | "Verified" | "Quarantined" | "Resurrected";
+  result: "Evicted" | "Verified" | "Quarantined" | "Released" | "Ended" | "Resurrected";
   restore?: RegistrationReportRestore;
 }
 /**
