@@ -88,6 +88,8 @@ export interface RegistryFreshness {
   readonly serverVersion: string;
   /** Identity of the registry's data (etcd: cluster id); a change resets the view. */
   readonly clusterId: string;
+  /** A defect that this very version of the server is known to have, and what to do about it; absent when none is. */
+  readonly defect?: string;
 }
 
 /** One reading of whether the registrant still talks to the registry. */

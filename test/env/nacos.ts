@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -12,7 +12,14 @@ import { inScope, type Scope } from "./scope.ts";
 /** Where Nacos puts its other ports, as distances from the HTTP port: gRPC for clients and for servers, and Raft. */
 const OTHER_PORTS = [1000, 1001, -1000];
 
+/** Name of the one user that a server with `password` has at first: an administrator. */
+export const NACOS_USER = "nacos";
+
 export interface NacosOptions {
+  /** Switches authentication on, for the admin API too, and gives the user "nacos" this password. */
+  readonly password?: string;
+  /** Further settings, as in application.properties. */
+  readonly settings?: readonly string[];
   /** Takes the progress of a build; default standard error. */
   readonly log?: Log;
   /** What the server is stopped with too. */
@@ -24,6 +31,8 @@ export interface NacosServer {
   /** Base URL of its HTTP API; paths start with `/nacos/`. The gRPC port is 1000 above. */
   readonly url: string;
   readonly process: ManagedProcess;
+  /** Where it keeps its data and its access log. */
+  readonly directory: string;
   /** What runs it; its class path holds Nacos' Java client too. */
   readonly java: string;
   readonly classPath: string;
@@ -38,7 +47,11 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
     const directory = scope.directory("nacos");
     mkdirSync(join(directory, "conf"));
     const settings = fileURLToPath(new URL("components/nacos/application.properties", import.meta.url));
-    copyFileSync(settings, join(directory, "conf", "application.properties"));
+    const properties = join(directory, "conf", "application.properties");
+    copyFileSync(settings, properties);
+    const { password, settings: further = [] } = options;
+    const lines = [...(password === undefined ? [] : WITH_AUTH), ...further];
+    appendFileSync(properties, lines.map((line) => `\n${line}`).join(""));
     const [port = 0] = await scope.ports(1, OTHER_PORTS);
     const url = `http://127.0.0.1:${port}`;
     const process = await scope.start({
@@ -69,6 +82,24 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
       },
       readyTimeout: 180_000,
     });
-    return { url, process, java, classPath, stop: () => scope.stop() };
+    if (password !== undefined) await createAdministrator(url, password);
+    return { url, process, directory, java, classPath, stop: () => scope.stop() };
   });
+}
+
+const WITH_AUTH = [
+  "nacos.core.auth.enabled=true",
+  "nacos.core.auth.admin.enabled=true",
+  "nacos.core.auth.console.enabled=true",
+  "server.tomcat.accesslog.enabled=true",
+];
+
+async function createAdministrator(url: string, password: string): Promise<void> {
+  const response = await request(`${url}/nacos/v3/auth/user/admin`, {
+    method: "POST",
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: new URLSearchParams({ password }).toString(),
+  });
+  const text = await response.body.text();
+  if (response.statusCode !== 200) throw new Error(`Nacos made no administrator: ${text}`);
 }
