@@ -4,6 +4,7 @@ import { mapBounded } from "./bounded.ts";
 import { type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
 import type { NacosAnswer, NacosCall, NacosClient } from "./client.ts";
 import {
+  DEFAULT_GROUP,
   instanceIn,
   isObject,
   type NacosInstance,
@@ -129,7 +130,8 @@ export class LegacyApi implements NacosApi {
       if (!Array.isArray(serviceList) || typeof count !== "number") throw notUnderstood("no page of services");
       for (const item of serviceList as unknown[]) {
         if (!isObject(item) || typeof item["name"] !== "string") throw notUnderstood("a service of another shape");
-        const service = { service: item["name"], group: String(item["groupName"] ?? "DEFAULT_GROUP") };
+        const group = typeof item["groupName"] === "string" ? item["groupName"] : DEFAULT_GROUP;
+        const service = { service: item["name"], group };
         services.set(serviceKey(service), service);
       }
       if (services.size === count) return [...services.values()];

@@ -37,7 +37,7 @@ export function decode(instance: NacosInstance): Decoded | IgnoredReason {
 }
 
 /** A service's name, and as Nacos writes it before it the group, where that is not the default one. */
-export function qualifiedName({ group, service }: Pick<NacosInstance, "group" | "service">): string {
+function qualifiedName({ group, service }: Pick<NacosInstance, "group" | "service">): string {
   return group === DEFAULT_GROUP ? service : `${group}@@${service}`;
 }
 

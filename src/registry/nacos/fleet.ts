@@ -25,14 +25,15 @@ export class Fleet {
     const settled = await Promise.allSettled(this.servers.map(question));
     signal.throwIfAborted();
     const results: Result[] = [];
-    const failures: unknown[] = [];
+    const failures: Error[] = [];
     for (const outcome of settled) {
       if (outcome.status === "fulfilled") results.push(outcome.value);
-      else failures.push(outcome.reason);
+      else failures.push(outcome.reason as Error);
     }
     const grave = failures.find((failure) => !isAbsence(failure));
     if (grave !== undefined) throw grave;
-    if (results.length * 2 <= this.servers.length) throw failures[0];
+    const [failure] = failures;
+    if (failure !== undefined && results.length * 2 <= this.servers.length) throw failure;
     return results as [Result, ...Result[]];
   }
 

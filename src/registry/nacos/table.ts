@@ -45,7 +45,7 @@ export interface TableOptions {
 let lastEra = 0;
 
 /** Versions of one era are never taken for those of another: neither after a loss, nor by another adapter. */
-export function nextEra(): number {
+function nextEra(): number {
   lastEra++;
   return lastEra;
 }
