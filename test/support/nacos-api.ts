@@ -24,12 +24,16 @@ export interface ListedInstance {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Nacos as its clients and a person see it, without a login. */
+/** Nacos as its clients and a person see it. */
 export class NacosApi {
   readonly #url: string;
+  readonly #login: Readonly<Record<string, string>> | undefined;
+  #headers: Readonly<Record<string, string>> | undefined;
 
-  constructor(url: string) {
+  /** @param login user name and password, where they are needed */
+  constructor(url: string, login?: { readonly username: string; readonly password: string }) {
     this.#url = url;
+    this.#login = login;
   }
 
   async register(registration: NacosRegistration): Promise<void> {
@@ -52,30 +56,47 @@ export class NacosApi {
 
   /** What the admin list shows of one cluster. */
   async list(service: string, cluster = "DEFAULT"): Promise<readonly ListedInstance[]> {
-    const query = new URLSearchParams({ serviceName: service, clusterName: cluster });
-    const response = await request(`${this.#url}/nacos/v3/admin/ns/instance/list?${query.toString()}`);
-    const { data } = (await response.body.json()) as { readonly data: readonly ListedInstance[] };
-    return response.statusCode === 200 ? data : [];
+    const query = { serviceName: service, clusterName: cluster };
+    return (await this.#get("/v3/admin/ns/instance/list", query)) as readonly ListedInstance[];
   }
 
   /** What callers of the service are told. */
   async consumerList(service: string): Promise<readonly ListedInstance[]> {
-    const query = new URLSearchParams({ serviceName: service });
-    const response = await request(`${this.#url}/nacos/v3/client/ns/instance/list?${query.toString()}`);
-    const { data } = (await response.body.json()) as { readonly data: readonly ListedInstance[] };
-    return response.statusCode === 200 ? data : [];
+    return (await this.#get("/v3/client/ns/instance/list", { serviceName: service })) as readonly ListedInstance[];
   }
 
   /** Ids of the clients that registered in a service. */
   async publishers(service: string): Promise<readonly string[]> {
-    const query = new URLSearchParams({ serviceName: service });
-    const response = await request(`${this.#url}/nacos/v3/admin/ns/client/service/publisher/list?${query.toString()}`);
-    const { data } = (await response.body.json()) as { readonly data: readonly { readonly clientId: string }[] };
-    return response.statusCode === 200 ? data.map(({ clientId }) => clientId) : [];
+    const publishers = await this.#get("/v3/admin/ns/client/service/publisher/list", { serviceName: service });
+    return (publishers as readonly { readonly clientId: string }[]).map(({ clientId }) => clientId);
+  }
+
+  /** What is there; nothing where Nacos says that it does not know of such a thing. */
+  async #get(path: string, query: Readonly<Record<string, string>>): Promise<readonly unknown[]> {
+    const url = `${this.#url}/nacos${path}?${new URLSearchParams(query).toString()}`;
+    const response = await request(url, { headers: await this.#authentication() });
+    const text = await response.body.text();
+    if (response.statusCode === 404) return [];
+    if (response.statusCode !== 200) throw new Error(`GET ${path}: ${String(response.statusCode)} ${text}`);
+    return (JSON.parse(text) as { readonly data: readonly unknown[] }).data;
+  }
+
+  async #authentication(): Promise<Readonly<Record<string, string>>> {
+    if (this.#login === undefined) return {};
+    if (this.#headers !== undefined) return this.#headers;
+    const response = await request(`${this.#url}/nacos/v3/auth/user/login`, {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams(this.#login).toString(),
+    });
+    const { accessToken } = (await response.body.json()) as { readonly accessToken: string };
+    this.#headers = { accessToken };
+    return this.#headers;
   }
 
   async #send(method: "POST" | "PUT" | "DELETE", path: string, form: Readonly<Record<string, string>>): Promise<void> {
-    const response = await request(`${this.#url}/nacos${path}?${new URLSearchParams(form).toString()}`, { method });
+    const url = `${this.#url}/nacos${path}?${new URLSearchParams(form).toString()}`;
+    const response = await request(url, { method, headers: await this.#authentication() });
     const text = await response.body.text();
     if (response.statusCode !== 200) throw new Error(`${method} ${path}: ${String(response.statusCode)} ${text}`);
   }

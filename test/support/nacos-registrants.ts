@@ -15,14 +15,15 @@ const SOURCE = fileURLToPath(new URL("../env/components/nacos/NacosRegistrant.ja
 /**
  * A process of its own that registers over gRPC with Nacos' Java client, weight 3 and metadata `owner: registrant`, and
  * lives until the end of the test. Several addresses are registered in one batch.
+ * @param api may see who registered
  */
 export async function startGrpcRegistrant(
   { url, java, classPath }: Pick<NacosServer, "url" | "java" | "classPath">,
   service: string,
   addresses: readonly string[],
+  api = new NacosApi(url),
 ): Promise<ManagedProcess> {
   const directory = mkdtempSync(join(tmpdir(), "hygeia-registrant-"));
-  const api = new NacosApi(url);
   const before = new Set(await api.publishers(service));
   const process = prepareProcess({
     name: `registrant of ${service}`,

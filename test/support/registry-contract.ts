@@ -459,6 +459,65 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
       });
     });
 
+    describe("quarantining", () => {
+      type Act = NonNullable<RegistryAdapter["quarantine"]>;
+
+      /** The adapter's quarantine and its release; undefined where it has none. */
+      function actsOf(adapter: RegistryAdapter): { readonly quarantine: Act; readonly release: Act } | undefined {
+        const { quarantine, release } = adapter;
+        expect([quarantine !== undefined, release !== undefined]).toEqual(
+          Array(2).fill(adapter.capabilities.quarantine),
+        );
+        if (quarantine === undefined || release === undefined) return undefined;
+        return { quarantine: quarantine.bind(adapter), release: release.bind(adapter) };
+      }
+
+      it("takes out of rotation what was judged, and back, and leaves it listed", async ({ skip }) => {
+        const running = run();
+        const acts = actsOf(running.adapter) ?? skip();
+        const record = await registered(running);
+        expect(await acts.quarantine(record, fence(), never)).toMatchObject({ outcome: "Done" });
+        await caughtUp(running.view);
+        const quarantined = running.view.get(record.id);
+        expect(quarantined).toMatchObject({
+          quarantined: true,
+          endpoints: record.endpoints,
+          metadata: record.metadata,
+        });
+        expect(await running.adapter.read(record.id, never)).toEqual(quarantined);
+        if (quarantined === undefined) throw new Error("not listed");
+        expect(await acts.release(quarantined, fence(), never)).toMatchObject({ outcome: "Done" });
+        expect(await running.adapter.read(record.id, never)).toMatchObject({
+          quarantined: false,
+          endpoints: record.endpoints,
+          metadata: record.metadata,
+        });
+      });
+
+      it("releases nothing that is in rotation", async ({ skip }) => {
+        const running = run();
+        const acts = actsOf(running.adapter) ?? skip();
+        const record = await registered(running);
+        expect(await acts.release(record, fence(), never)).toEqual({ outcome: "Changed" });
+      });
+
+      for (const act of ["quarantine", "release"] as const) {
+        it(`touches nothing that was written again, has left, or is behind a fence (${act})`, async ({ skip }) => {
+          const running = run();
+          const acts = actsOf(running.adapter) ?? skip();
+          const record = await registered(running);
+          const closed = fence({ isValid: () => false });
+          expect(await acts[act](record, closed, never)).toEqual({ outcome: "Fenced" });
+          await harness.register(one);
+          expect(await acts[act](record, fence(), never)).toEqual({ outcome: "Changed" });
+          expect(await running.adapter.read(record.id, never)).toMatchObject({ quarantined: false });
+          await harness.remove(record.id);
+          expect(await acts[act](record, fence(), never)).toEqual({ outcome: "Gone" });
+          expect(await harness.isListed(record.id)).toBe(false);
+        });
+      }
+    });
+
     describe("putting back", () => {
       it("restores what was removed, once, with a lease of the same length", async () => {
         const running = run();

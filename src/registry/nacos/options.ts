@@ -79,7 +79,7 @@ export const DEFAULT_TIMING: NacosTiming = {
   listLag: 1_000,
   syncLag: 2_000,
   splitAfter: 10_000,
-  recheckEvery: 60_000,
+  recheckEvery: 30_000,
   retryMin: 100,
   retryMax: 5_000,
 };
