@@ -133,7 +133,7 @@ describe("several servers", () => {
         return await TcpProxy.start({ host, port: Number(port) });
       }),
     );
-    onTestFinished(async () => void (await Promise.all(proxies.map((proxy) => proxy.stop()))));
+    for (const proxy of proxies) onTestFinished(() => proxy.stop());
     const { view } = follow(proxies.map(({ port }) => `http://127.0.0.1:${String(port)}`));
     await isFresh(view);
     await proxies[0]?.refuse();

@@ -464,12 +464,11 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
 
       /** The adapter's quarantine and its release; undefined where it has none. */
       function actsOf(adapter: RegistryAdapter): { readonly quarantine: Act; readonly release: Act } | undefined {
-        const { quarantine, release } = adapter;
-        expect([quarantine !== undefined, release !== undefined]).toEqual(
-          Array(2).fill(adapter.capabilities.quarantine),
-        );
-        if (quarantine === undefined || release === undefined) return undefined;
-        return { quarantine: quarantine.bind(adapter), release: release.bind(adapter) };
+        const quarantine = adapter.quarantine?.bind(adapter);
+        const release = adapter.release?.bind(adapter);
+        const { quarantine: isCapable } = adapter.capabilities;
+        expect([quarantine !== undefined, release !== undefined]).toEqual([isCapable, isCapable]);
+        return quarantine === undefined || release === undefined ? undefined : { quarantine, release };
       }
 
       it("takes out of rotation what was judged, and back, and leaves it listed", async ({ skip }) => {

@@ -11,7 +11,7 @@ import type { ContractInstance, RegistryHarness } from "./registry-contract.ts";
 import type { Counted } from "./registry-etcd.ts";
 
 /** Fast enough that a test need not wait; what the server does by itself takes its own time. */
-export const QUICK = {
+const QUICK = {
   pollEvery: 150,
   callTimeout: 1_000,
   listTimeout: 5_000,
