@@ -95,27 +95,31 @@ const WITH_AUTH = [
   "server.tomcat.accesslog.enabled=true",
 ];
 
-/** Roles are cached for up to 15 s: only then may the administrator do what administrators may. */
+/** Users and roles are cached for up to 15 s: only then may the administrator do what administrators may. */
 async function createAdministrator(url: string, password: string): Promise<void> {
-  await post(`${url}/nacos/v3/auth/user/admin`, { password });
+  const made = await post(`${url}/nacos/v3/auth/user/admin`, { password });
+  if (made.status !== 200) throw new Error(`Nacos made no administrator: ${made.text}`);
   const list = `${url}/nacos/v3/admin/ns/service/list?pageNo=1&pageSize=1`;
   const deadline = performance.now() + 60_000;
   for (;;) {
     const login = await post(`${url}/nacos/v3/auth/user/login`, { username: NACOS_USER, password });
-    const { accessToken } = JSON.parse(login) as { readonly accessToken: string };
-    const response = await request(list, { headers: { accessToken } });
-    await response.body.dump();
-    if (response.statusCode === 200) return;
+    if (login.status === 200) {
+      const { accessToken } = JSON.parse(login.text) as { readonly accessToken: string };
+      const response = await request(list, { headers: { accessToken } });
+      await response.body.dump();
+      if (response.statusCode === 200) return;
+    }
     if (performance.now() > deadline) throw new Error("Nacos does not let its administrator in");
     await delay(500);
   }
 }
 
-async function post(url: string, form: Readonly<Record<string, string>>): Promise<string> {
+async function post(
+  url: string,
+  form: Readonly<Record<string, string>>,
+): Promise<{ readonly status: number; readonly text: string }> {
   const headers = { "content-type": "application/x-www-form-urlencoded" };
   const body = new URLSearchParams(form).toString();
   const response = await request(url, { method: "POST", headers, body });
-  const text = await response.body.text();
-  if (response.statusCode !== 200) throw new Error(`${url} answers ${response.statusCode}: ${text}`);
-  return text;
+  return { status: response.statusCode, text: await response.body.text() };
 }
