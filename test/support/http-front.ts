@@ -16,6 +16,8 @@ export interface SeenRequest {
 export interface HttpFront {
   readonly url: string;
   readonly seen: readonly SeenRequest[];
+  /** Answers every request to this path by itself. */
+  answer(path: string, status: number, body: object): void;
   /** Answers the next request for which it holds with this status, and passes it to nobody. */
   refuseOnce(status: number, which: (request: SeenRequest) => boolean): void;
 }
@@ -24,6 +26,7 @@ export interface HttpFront {
 export async function startHttpFront(target: string, tls?: ServerOptions): Promise<HttpFront> {
   const seen: SeenRequest[] = [];
   const refusals: { readonly status: number; readonly which: (request: SeenRequest) => boolean }[] = [];
+  const answers = new Map<string, { readonly status: number; readonly body: object }>();
   const listener: RequestListener = (incoming, outgoing) => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -35,6 +38,11 @@ export async function startHttpFront(target: string, tls?: ServerOptions): Promi
       const refusal = refusals.findIndex(({ which }) => which(arrived));
       if (refusal >= 0) {
         outgoing.writeHead(refusals.splice(refusal, 1)[0]?.status ?? 500).end();
+        return;
+      }
+      const own = answers.get(url.split("?")[0] ?? "");
+      if (own !== undefined) {
+        outgoing.writeHead(own.status, { "content-type": "application/json" }).end(JSON.stringify(own.body));
         return;
       }
       const { connection: _connection, host: _host, "content-length": _length, ...kept } = headers;
@@ -58,6 +66,7 @@ export async function startHttpFront(target: string, tls?: ServerOptions): Promi
   return {
     url: `${scheme}://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     seen,
+    answer: (path, status, body) => answers.set(path, { status, body }),
     refuseOnce: (status, which) => refusals.push({ status, which }),
   };
 }

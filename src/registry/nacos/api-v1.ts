@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 
 import { mapBounded } from "./bounded.ts";
-import { type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
+import { type Address, type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
 import type { NacosAnswer, NacosCall, NacosClient } from "./client.ts";
 import {
   DEFAULT_GROUP,
@@ -25,7 +25,7 @@ const TRIES = 3;
 
 /**
  * Nacos 1.x and 2.x: the v1 API, and what v2 tells of clients from 2.0 on. Written to the API documentation of these
- * versions; tests run on 3.x only.
+ * versions, and tried on a 3.1 that has its compatibility switches on, never on one of them.
  */
 export class LegacyApi implements NacosApi {
   readonly version: string;
@@ -56,12 +56,24 @@ export class LegacyApi implements NacosApi {
     return await this.#clusterInstances({ group: ref.group, service: ref.service }, ref.cluster, call);
   }
 
-  async publishers(service: ServiceRef, call: NacosCall): Promise<readonly Publisher[] | undefined> {
+  /** 2.x tells it address by address only, and without a cluster. */
+  async publishers(
+    service: ServiceRef,
+    addresses: readonly Address[],
+    call: NacosCall,
+  ): Promise<readonly Publisher[] | undefined> {
     if (!this.#knowsClients) return undefined;
+    const questions = addresses.flatMap(({ ip, port, ephemeral }) => {
+      const kinds = ephemeral === undefined ? [true, false] : [ephemeral];
+      return kinds.map((kind) => ({ ip, port: String(port), ephemeral: String(kind) }));
+    });
     const path = "/v2/ns/client/service/publisher/list";
-    const request = { method: "GET", path, query: this.#v2(service) } as const;
-    const answer = await this.#client.send("client.publisherList", request, call, [404]);
-    return answer.status === 404 ? [] : arrayIn(answer).map(publisherIn);
+    const answers = await mapBounded(questions, PARALLEL, async (question) => {
+      const request = { method: "GET", path, query: { ...this.#v2(service), ...question } } as const;
+      const answer = await this.#client.send("client.publisherList", request, call, [404]);
+      return answer.status === 200 ? arrayIn(answer).map(publisherIn) : [];
+    });
+    return answers.flat();
   }
 
   async clients(call: NacosCall): Promise<ReadonlySet<string> | undefined> {

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 
-import { type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
+import { type Address, type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
 import type { NacosAnswer, NacosCall, NacosClient } from "./client.ts";
 import {
   instanceIn,
@@ -51,7 +51,7 @@ export class AdminApiV3 implements NacosApi {
     return arrayIn(answer).map((item) => instanceIn(item, { group: ref.group, service: ref.service }, ref.cluster));
   }
 
-  async publishers(service: ServiceRef, call: NacosCall): Promise<readonly Publisher[]> {
+  async publishers(service: ServiceRef, _: readonly Address[], call: NacosCall): Promise<readonly Publisher[]> {
     const path = "/v3/admin/ns/client/service/publisher/list";
     const request = { method: "GET", path, query: this.#service(service) } as const;
     const answer = await this.#client.send("client.publisherList", request, call, [404]);

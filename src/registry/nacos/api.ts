@@ -9,6 +9,14 @@ export interface Listing {
   readonly instances: readonly NacosInstance[];
 }
 
+/** Where something may be registered. */
+export interface Address {
+  readonly ip: string;
+  readonly port: number;
+  /** Undefined when it is not known. */
+  readonly ephemeral: boolean | undefined;
+}
+
 /** What one server says of a client. */
 export interface ClientState {
   /** When it last registered something or gave a sign of life, by the server's clock, milliseconds. */
@@ -29,8 +37,15 @@ export interface NacosApi {
   list(known: Listing | undefined, call: NacosCall): Promise<Listing>;
   /** Instances of one cluster of one service; none when there is no such service or cluster. */
   cluster(ref: InstanceRef, call: NacosCall): Promise<readonly NacosInstance[]>;
-  /** Who registered what in a service; undefined when the server can not tell. */
-  publishers(service: ServiceRef, call: NacosCall): Promise<readonly Publisher[] | undefined>;
+  /**
+   * Who registered what in a service, at these addresses at least; undefined when the server can not tell.
+   * @param ephemeral of an address where it is known
+   */
+  publishers(
+    service: ServiceRef,
+    addresses: readonly Address[],
+    call: NacosCall,
+  ): Promise<readonly Publisher[] | undefined>;
   /** Ids of all clients; undefined when the server can not tell. */
   clients(call: NacosCall): Promise<ReadonlySet<string> | undefined>;
   /** Services in which a client registered something. */

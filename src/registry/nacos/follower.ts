@@ -4,6 +4,7 @@ import { RegistryError } from "../errors.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import type { RegistrySink } from "../port.ts";
 import type { Publisher } from "../publisher.ts";
+import type { Listing } from "./api.ts";
 import type { Fleet } from "./fleet.ts";
 import type { NacosInstance } from "./model.ts";
 import type { NacosTiming } from "./options.ts";
@@ -40,6 +41,7 @@ export class Follower {
   readonly #fleet: () => Fleet;
   readonly #backoff: Backoff;
   readonly #splits = new Splits();
+  readonly #filtered = new WeakMap<Listing, readonly NacosInstance[]>();
   #restarted = new AbortController();
   #woken = new AbortController();
   #last: Reading | undefined;
@@ -80,9 +82,9 @@ export class Follower {
   async #turn(outer: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const signal = AbortSignal.any([outer, this.#restarted.signal]);
+    const startedAt = clock.monotonic();
     let pause: number;
     try {
-      const startedAt = clock.monotonic();
       await this.#round(startedAt, signal);
       pause = this.#pauseAfter(clock.monotonic() - startedAt);
     } catch (error) {
@@ -90,14 +92,17 @@ export class Follower {
       this.#failed(error);
       pause = this.#backoff.next();
     }
-    await clock.sleep(pause, AbortSignal.any([signal, this.#woken.signal])).catch(() => undefined);
+    // However many the writes that hurry it, at most half the time goes into lists.
+    const rest = Math.min(pause, clock.monotonic() - startedAt);
+    await clock.sleep(rest, signal).catch(() => undefined);
+    await clock.sleep(pause - rest, AbortSignal.any([signal, this.#woken.signal])).catch(() => undefined);
   }
 
   async #round(startedAt: number, signal: AbortSignal): Promise<void> {
     const { clock, registrants, table, publisher, metrics } = this.#options;
     const readings = await this.#fleet().read(signal);
     const [first] = readings;
-    const instances = first.listing.instances.filter((instance) => table.isOfInterest(instance));
+    const instances = this.#ofInterest(first.listing);
     this.#checkContinues(instances);
     const { api, clients } = first;
     const call = first.server.call(signal);
@@ -119,6 +124,15 @@ export class Follower {
     this.#judge(readings, startedAt);
   }
 
+  /** The same array for the same list. */
+  #ofInterest(listing: Listing): readonly NacosInstance[] {
+    const known = this.#filtered.get(listing);
+    if (known !== undefined) return known;
+    const instances = listing.instances.filter((instance) => this.#options.table.isOfInterest(instance));
+    this.#filtered.set(listing, instances);
+    return instances;
+  }
+
   #registered(instances: readonly NacosInstance[]): readonly Listed[] {
     const listed: Listed[] = [];
     for (const instance of instances) {
@@ -130,13 +144,11 @@ export class Follower {
 
   /** Says up to when the view is proven: by the lists themselves, and by all servers saying the same. */
   #judge(readings: readonly [Reading, ...Reading[]], startedAt: number): void {
-    const { clock, publisher, timing, table, namespace } = this.#options;
-    const [first, ...others] = readings.map(({ server, listing }) => ({
-      endpoint: server.endpoint,
-      instances: listing.instances.filter((instance) => table.isOfInterest(instance)),
-    }));
-    if (first === undefined) return;
-    this.#splits.compare([first, ...others], clock.monotonic());
+    const { clock, publisher, timing, namespace } = this.#options;
+    const [first, ...others] = readings.map(({ server, listing }) => {
+      return { endpoint: server.endpoint, instances: this.#ofInterest(listing) };
+    });
+    if (first !== undefined) this.#splits.compare([first, ...others], clock.monotonic());
     const { oldest } = this.#splits;
     if (oldest !== undefined && clock.monotonic() - oldest.since > timing.splitAfter) {
       const id = formatId({ namespace, ...oldest.instance });

@@ -39,7 +39,7 @@ export async function look(
   for (;;) {
     const [listed, publishers] = await Promise.all([
       api.cluster(ref, server.call(signal)),
-      api.publishers(ref, server.call(signal)),
+      api.publishers(ref, [{ ip: ref.ip, port: ref.port, ephemeral: undefined }], server.call(signal)),
     ]);
     const instance = listed.find(({ ip, port }) => ip === ref.ip && port === ref.port);
     const mine = publishers?.filter(({ ip, port, cluster = ref.cluster }) => {

@@ -25,6 +25,16 @@ interface Known {
   readonly askedBefore: number;
 }
 
+/** A service as it is listed. */
+interface ListedService {
+  readonly ref: ServiceRef;
+  /** Differs when anything that a registrant writes does. */
+  readonly content: string;
+  readonly listed: readonly NacosInstance[];
+}
+
+const NOTHING: ListedService = { ref: { group: "", service: "" }, content: "", listed: [] };
+
 export interface RefreshOptions {
   readonly api: NacosApi;
   readonly instances: readonly NacosInstance[];
@@ -42,6 +52,7 @@ export interface RefreshOptions {
 export class Registrants {
   readonly #recheckEvery: number;
   #known = new Map<string, Known>();
+  #listed = groupsOf([]);
   #clients: ReadonlySet<string> | undefined;
   readonly #doubted = new Set<string>();
 
@@ -63,17 +74,17 @@ export class Registrants {
   /** @returns whether anything that was known is different now @throws RegistryError */
   async refresh(options: RefreshOptions): Promise<boolean> {
     const { api, instances, clients, call, now } = options;
-    const byService = Map.groupBy(instances, serviceKey);
-    const due = await this.#due(byService, options);
+    if (this.#listed.instances !== instances) this.#listed = groupsOf(instances);
+    const { services } = this.#listed;
+    const due = await this.#due(services, options);
     const answers = await mapBounded([...due], PARALLEL, async (key): Promise<readonly [string, Known]> => {
-      const listed = byService.get(key) ?? [];
-      const { group = "", service = "" } = listed[0] ?? {};
+      const { ref, content, listed } = services.get(key) ?? NOTHING;
       const known = this.#known.get(key);
       const askedAt = now();
-      const publishers = await api.publishers({ group, service }, call);
+      const publishers = await api.publishers(ref, listed, call);
       const stamps = await this.#stamps(api, publishers ?? [], call);
       const askedBefore = known?.askedAt ?? Number.POSITIVE_INFINITY;
-      return [key, { ref: { group, service }, content: contentOf(listed), publishers, stamps, askedAt, askedBefore }];
+      return [key, { ref, content, publishers, stamps, askedAt, askedBefore }];
     });
     let changed = false;
     for (const [key, answer] of answers) {
@@ -82,7 +93,7 @@ export class Registrants {
       this.#known.set(key, answer);
       this.#doubted.delete(key);
     }
-    for (const key of this.#known.keys()) if (!byService.has(key)) this.#known.delete(key);
+    for (const key of this.#known.keys()) if (!services.has(key)) this.#known.delete(key);
     this.#clients = clients;
     return changed;
   }
@@ -95,14 +106,14 @@ export class Registrants {
     return writers === undefined ? undefined : { writers, knownAt: known.askedBefore };
   }
 
-  async #due(byService: ReadonlyMap<string, readonly NacosInstance[]>, options: RefreshOptions): Promise<Set<string>> {
+  async #due(services: ReadonlyMap<string, ListedService>, options: RefreshOptions): Promise<Set<string>> {
     const { api, clients, call, now } = options;
     const due = new Set<string>();
     const old: Known[] = [];
     const forgotten = now() - this.#recheckEvery;
-    for (const [key, listed] of byService) {
+    for (const [key, { content }] of services) {
       const known = this.#known.get(key);
-      if (known?.content !== contentOf(listed) || this.#doubted.has(key) || this.#lostOne(known, clients)) due.add(key);
+      if (known?.content !== content || this.#doubted.has(key) || this.#lostOne(known, clients)) due.add(key);
       else if (known.askedAt < forgotten) old.push(known);
     }
     for (const { ref } of old.toSorted((a, b) => a.askedAt - b.askedAt).slice(0, RECHECKED_AT_ONCE))
@@ -110,9 +121,9 @@ export class Registrants {
     const before = this.#clients;
     if (clients === undefined || before === undefined) return due;
     const came = [...clients].filter((id) => !before.has(id));
-    if (came.length > MANY_CLIENTS) return new Set(byService.keys());
-    const services = await mapBounded(came, PARALLEL, (id) => api.published(id, call));
-    for (const ref of services.flat()) if (byService.has(serviceKey(ref))) due.add(serviceKey(ref));
+    if (came.length > MANY_CLIENTS) return new Set(services.keys());
+    const published = await mapBounded(came, PARALLEL, (id) => api.published(id, call));
+    for (const key of published.flat().map(serviceKey)) if (services.has(key)) due.add(key);
     return due;
   }
 
@@ -151,6 +162,18 @@ export function writersIn(
 /** What does not move with heartbeats. */
 export function isPersistent(clientId: string): boolean {
   return clientId.endsWith("#false");
+}
+
+function groupsOf(instances: readonly NacosInstance[]): {
+  readonly instances: readonly NacosInstance[];
+  readonly services: ReadonlyMap<string, ListedService>;
+} {
+  const services = new Map<string, ListedService>();
+  for (const [key, listed] of Map.groupBy(instances, serviceKey)) {
+    const { group = "", service = "" } = listed[0] ?? {};
+    services.set(key, { ref: { group, service }, content: contentOf(listed), listed });
+  }
+  return { instances, services };
 }
 
 function contentOf(listed: readonly NacosInstance[]): string {

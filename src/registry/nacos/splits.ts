@@ -18,6 +18,7 @@ export interface Split {
 /** Remembers on which instances the servers of a cluster disagree, and since when. */
 export class Splits {
   #splits = new Map<string, Split>();
+  #compared: readonly Side[] = [];
 
   /** The one that has lasted longest. */
   get oldest(): Split | undefined {
@@ -31,7 +32,10 @@ export class Splits {
   }
 
   /** @param now local monotonic milliseconds */
-  compare([first, ...others]: readonly [Side, ...Side[]], now: number): void {
+  compare(sides: readonly [Side, ...Side[]], now: number): void {
+    if (isSame(sides, this.#compared)) return;
+    this.#compared = sides;
+    const [first, ...others] = sides;
     const splits = new Map<string, Split>();
     const expected = byKey(first.instances);
     for (const other of others) {
@@ -51,6 +55,14 @@ export class Splits {
   #note(splits: Map<string, Split>, key: string, instance: NacosInstance, now: number, message: string): void {
     splits.set(key, { instance, since: this.#splits.get(key)?.since ?? now, message });
   }
+}
+
+/** The very same lists of the same servers say what they said before. */
+function isSame(sides: readonly Side[], before: readonly Side[]): boolean {
+  if (sides.length !== before.length) return false;
+  return sides.every(({ endpoint, instances }, i) => {
+    return endpoint === before[i]?.endpoint && instances === before[i].instances;
+  });
 }
 
 function byKey(instances: readonly NacosInstance[]): ReadonlyMap<string, NacosInstance> {
