@@ -16,6 +16,8 @@ export interface SeenRequest {
 export interface HttpFront {
   readonly url: string;
   readonly seen: readonly SeenRequest[];
+  /** Statuses of the server's own answers. */
+  readonly statuses: readonly number[];
   /** Answers every request to this path by itself. */
   answer(path: string, status: number, body: object): void;
   /** Answers the next request for which it holds with this status, and passes it to nobody. */
@@ -25,6 +27,7 @@ export interface HttpFront {
 /** Stands before a server until the end of the test, writes down what passes, and speaks TLS when it is told to. */
 export async function startHttpFront(target: string, tls?: ServerOptions): Promise<HttpFront> {
   const seen: SeenRequest[] = [];
+  const statuses: number[] = [];
   const refusals: { readonly status: number; readonly which: (request: SeenRequest) => boolean }[] = [];
   const answers = new Map<string, { readonly status: number; readonly body: object }>();
   const listener: RequestListener = (incoming, outgoing) => {
@@ -49,6 +52,7 @@ export async function startHttpFront(target: string, tls?: ServerOptions): Promi
       const passed = { method: method as "GET", headers: kept, ...(body === "" ? {} : { body }) };
       request(`${target}${url}`, passed).then(
         async (response) => {
+          statuses.push(response.statusCode);
           const type = String(response.headers["content-type"] ?? "text/plain");
           outgoing.writeHead(response.statusCode, { "content-type": type }).end(await response.body.text());
         },
@@ -66,6 +70,7 @@ export async function startHttpFront(target: string, tls?: ServerOptions): Promi
   return {
     url: `${scheme}://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
     seen,
+    statuses,
     answer: (path, status, body) => answers.set(path, { status, body }),
     refuseOnce: (status, which) => refusals.push({ status, which }),
   };
