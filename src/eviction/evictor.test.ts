@@ -279,6 +279,7 @@ describe("a write that the registry does not acknowledge", () => {
     PermissionDenied: "Refused",
     NoSpace: "Refused",
     FilteredByACLs: "Unsettled",
+    SplitView: "Unsettled",
     LeaseNotFound: "Refused",
     Unreachable: "Unsettled",
     TimedOut: "Unsettled",

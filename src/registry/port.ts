@@ -82,15 +82,18 @@ export interface RegistryFreshness {
   readonly synced: boolean;
   /**
    * Local monotonic milliseconds: everything committed to the registry before this moment is in the view; proven by a
-   * canary of ours that was written at that moment and read back through the watch. `-Infinity` until proven.
+   * canary of ours that was written at that moment and read back through the watch, or by complete reads less the time
+   * by which they may lag. `-Infinity` until proven.
    */
   readonly caughtUpTo: number;
-  /** Why it does not advance: `Unreachable`, `Unauthenticated`, `TLSFailed`, `NotUnderstood`, `WentBack`, ... */
+  /** Why it does not advance: `Unreachable`, `Unauthenticated`, `TLSFailed`, `NotUnderstood`, `WentBack`, `SplitView`, ... */
   readonly problem: ViewProblem | undefined;
   readonly mode: "Normal" | "Fallback";
   readonly serverVersion: string;
   /** Identity of the registry's data (etcd: cluster id); a change resets the view. */
   readonly clusterId: string;
+  /** A defect that this very version of the server is known to have, and what to do about it; absent when none is. */
+  readonly defect?: string;
 }
 
 /** One reading of whether the registrant still talks to the registry. */

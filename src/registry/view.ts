@@ -87,6 +87,7 @@ export class RegistryView implements RegistrySink, RegistryReader {
       before.mode !== state.mode ||
       before.serverVersion !== state.serverVersion ||
       before.clusterId !== state.clusterId ||
+      before.defect !== state.defect ||
       Number.isFinite(before.caughtUpTo) !== Number.isFinite(state.caughtUpTo);
     if (isNews) this.#notifyState();
     return state;

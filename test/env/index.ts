@@ -4,6 +4,6 @@ export { type ControlPlane, startControlPlane } from "./control-plane.ts";
 export { type EtcdOptions, type EtcdServer, startEtcd } from "./etcd.ts";
 export { writeKubeconfig } from "./kubeconfig.ts";
 export { DEATH_ANNOTATION } from "./kwok.ts";
-export { startNacos } from "./nacos.ts";
+export { NACOS_USER, type NacosServer, startNacos } from "./nacos.ts";
 export { type ManagedProcess } from "./process.ts";
 export { Scope } from "./scope.ts";

@@ -1,5 +1,6 @@
-import { copyFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { request } from "undici";
@@ -12,7 +13,14 @@ import { inScope, type Scope } from "./scope.ts";
 /** Where Nacos puts its other ports, as distances from the HTTP port: gRPC for clients and for servers, and Raft. */
 const OTHER_PORTS = [1000, 1001, -1000];
 
+/** Name of the one user that a server with `password` has at first: an administrator. */
+export const NACOS_USER = "nacos";
+
 export interface NacosOptions {
+  /** Switches authentication on, for the admin API too, and gives the user "nacos" this password. */
+  readonly password?: string;
+  /** Further settings, as in application.properties. */
+  readonly settings?: readonly string[];
   /** Takes the progress of a build; default standard error. */
   readonly log?: Log;
   /** What the server is stopped with too. */
@@ -24,6 +32,8 @@ export interface NacosServer {
   /** Base URL of its HTTP API; paths start with `/nacos/`. The gRPC port is 1000 above. */
   readonly url: string;
   readonly process: ManagedProcess;
+  /** Where it keeps its data and its access log. */
+  readonly directory: string;
   /** What runs it; its class path holds Nacos' Java client too. */
   readonly java: string;
   readonly classPath: string;
@@ -38,7 +48,11 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
     const directory = scope.directory("nacos");
     mkdirSync(join(directory, "conf"));
     const settings = fileURLToPath(new URL("components/nacos/application.properties", import.meta.url));
-    copyFileSync(settings, join(directory, "conf", "application.properties"));
+    const properties = join(directory, "conf", "application.properties");
+    copyFileSync(settings, properties);
+    const { password, settings: further = [] } = options;
+    const lines = [...(password === undefined ? [] : WITH_AUTH), ...further];
+    appendFileSync(properties, lines.map((line) => `\n${line}`).join(""));
     const [port = 0] = await scope.ports(1, OTHER_PORTS);
     const url = `http://127.0.0.1:${port}`;
     const process = await scope.start({
@@ -69,6 +83,43 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
       },
       readyTimeout: 180_000,
     });
-    return { url, process, java, classPath, stop: () => scope.stop() };
+    if (password !== undefined) await createAdministrator(url, password);
+    return { url, process, directory, java, classPath, stop: () => scope.stop() };
   });
+}
+
+const WITH_AUTH = [
+  "nacos.core.auth.enabled=true",
+  "nacos.core.auth.admin.enabled=true",
+  "nacos.core.auth.console.enabled=true",
+  "server.tomcat.accesslog.enabled=true",
+];
+
+/** Users and roles are cached for up to 15 s: only then may the administrator do what administrators may. */
+async function createAdministrator(url: string, password: string): Promise<void> {
+  const made = await post(`${url}/nacos/v3/auth/user/admin`, { password });
+  if (made.status !== 200) throw new Error(`Nacos made no administrator: ${made.text}`);
+  const list = `${url}/nacos/v3/admin/ns/service/list?pageNo=1&pageSize=1`;
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    const login = await post(`${url}/nacos/v3/auth/user/login`, { username: NACOS_USER, password });
+    if (login.status === 200) {
+      const { accessToken } = JSON.parse(login.text) as { readonly accessToken: string };
+      const response = await request(list, { headers: { accessToken } });
+      await response.body.dump();
+      if (response.statusCode === 200) return;
+    }
+    if (performance.now() > deadline) throw new Error("Nacos does not let its administrator in");
+    await delay(500);
+  }
+}
+
+async function post(
+  url: string,
+  form: Readonly<Record<string, string>>,
+): Promise<{ readonly status: number; readonly text: string }> {
+  const headers = { "content-type": "application/x-www-form-urlencoded" };
+  const body = new URLSearchParams(form).toString();
+  const response = await request(url, { method: "POST", headers, body });
+  return { status: response.statusCode, text: await response.body.text() };
 }

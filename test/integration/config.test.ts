@@ -93,6 +93,7 @@ describe("kubectl apply -k config/default", () => {
       "registrationpolicy.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
+      "registry.hygeia.dev",
     ]);
   });
 });

@@ -54,6 +54,11 @@ function consul(block: object = {}, spec: object = {}): object {
   return registry({ type: "Consul", etcd: undefined, consul: block, ...spec });
 }
 
+/** A whole Registry of type Nacos. */
+function nacos(block: object = {}, spec: object = {}): object {
+  return registry({ type: "Nacos", etcd: undefined, nacos: block, ...spec });
+}
+
 /** A whole RegistrationPolicy, with some fields of its spec.registration replaced. */
 function policy(registration: object = {}, spec: object = {}): object {
   const registries = [{ name: "main" }];
@@ -123,6 +128,16 @@ const RULES: Record<string, RuleCase> = {
       }),
     ],
     refused: [registry({ type: "Consul", etcd: undefined }), registry({ consul: {} })],
+  },
+  "the block of Nacos is there for Nacos alone": {
+    message: "spec.nacos must be set when spec.type is Nacos",
+    field: "spec",
+    accepted: [
+      nacos(),
+      nacos({ namespace: "3ac1-b", groups: ["DEFAULT_GROUP", "shop:a.b"], servicePrefixes: ["shop-"] }),
+      nacos({}, { credentials: { secretRef: { name: "login" } } }),
+    ],
+    refused: [registry({ type: "Nacos", etcd: undefined }), registry({ nacos: {} }), consul({}, { nacos: {} })],
   },
   "Consul knows tokens, and no passwords": {
     message: "spec.credentials can not be used when spec.type is Consul",

@@ -52,6 +52,19 @@ export async function applyConsulRegistry(
   return apply<Registry>(client, "Registry", "registries", name, { type: "Consul", endpoints, consul, ...spec });
 }
 
+/** Creates or changes a Registry for a Nacos. */
+export async function applyNacosRegistry(
+  client: KubeClient,
+  name: string,
+  options: Pick<RegistrySpec, "endpoints"> & {
+    readonly nacos?: Part<RegistrySpec["nacos"] & object>;
+    readonly spec?: Part<Omit<RegistrySpec, "type" | "endpoints" | "nacos" | "etcd">>;
+  },
+): Promise<Registry> {
+  const { endpoints, nacos = {}, spec } = options;
+  return apply<Registry>(client, "Registry", "registries", name, { type: "Nacos", endpoints, nacos, ...spec });
+}
+
 /** Creates or changes a RegistrationPolicy; mode Enforce unless something else is said. */
 export async function applyPolicy(
   client: KubeClient,

@@ -14,6 +14,10 @@ export const REGISTRY_CONDITIONS = {
     meaning: "The registry answers in time and lets the operator in.",
     reasons: {
       Answering: { status: "True", says: "The last request was answered." },
+      KnownDefect: {
+        status: "True",
+        says: "It answers, but its version has a defect, which the message names: upgrade it.",
+      },
       Connecting: { status: "Unknown", says: "No request has ended yet." },
       Unreachable: { status: "False", says: "No endpoint accepts a connection, or connections break." },
       TimedOut: { status: "False", says: "Requests are not answered within spec.requestTimeout." },
@@ -34,16 +38,20 @@ export const REGISTRY_CONDITIONS = {
   Synced: {
     meaning: "The registry's content is known completely and is current.",
     reasons: {
-      Current: { status: "True", says: "A canary of ours was read back through the watch a moment ago." },
+      Current: { status: "True", says: "A canary of ours, or a complete list, was read back a moment ago." },
       NotSynced: { status: "Unknown", says: "The first complete read has not arrived yet." },
-      Stale: { status: "False", says: "The canary has not come back in time: the view may be old." },
+      Stale: { status: "False", says: "No canary or list has come back in time: the view may be old." },
       Compacted: { status: "False", says: "The registry dropped history that was not read yet; it is read anew." },
       WentBack: {
         status: "False",
-        says: "The registry's revision went backwards (wiped or restored); it is read anew.",
+        says: "The registry's data went backwards (wiped, restored, or lost from memory); it is read anew.",
       },
       ClusterChanged: { status: "False", says: "The registry's identity changed; it is read anew." },
       LeaseNotFound: { status: "False", says: "The lease of the canary is gone; it is written anew." },
+      SplitView: {
+        status: "False",
+        says: "The registry's servers list different things: nothing is done until they agree.",
+      },
       FilteredByACLs: { status: "False", says: "The registry leaves out what the operator's token may not see." },
       Disconnected: { status: "False", says: "The registry is not reachable; the last view is kept." },
     },

@@ -6,6 +6,8 @@ import type { ConsulConnection } from "../../registry/consul/options.ts";
 import { EtcdAdapter } from "../../registry/etcd/adapter.ts";
 import type { EtcdConnection } from "../../registry/etcd/options.ts";
 import type { RegistryMetrics } from "../../registry/metrics.ts";
+import { NacosAdapter } from "../../registry/nacos/adapter.ts";
+import type { NacosConnection } from "../../registry/nacos/options.ts";
 import type { RegistryAdapter } from "../../registry/port.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Credentials } from "./secrets.ts";
@@ -43,6 +45,7 @@ export function adapterFactory(context: AdapterContext): AdapterFactory {
   const byType: Readonly<Record<RegistrySpec["type"], AdapterFactory>> = {
     Consul: (name, ...args) => makeConsul(own(name), name, ...args),
     Etcd: (name, ...args) => makeEtcd(own(name), name, ...args),
+    Nacos: (name, spec, credentials) => makeNacos(context, name, spec, credentials),
   };
   return (name, spec, credentials, clusterUid) => byType[spec.type](name, spec, credentials, clusterUid);
 }
@@ -129,6 +132,46 @@ function etcdConnection({ endpoints, tls }: RegistrySpec, { ca, client, login }:
   return {
     endpoints,
     credentials: login,
+    tls: {
+      ca: buffer(ca),
+      certificate: buffer(client?.certificate),
+      key: buffer(client?.privateKey),
+      serverName: tls?.serverName,
+    },
+  };
+}
+
+function makeNacos(
+  { clock, random, metrics }: AdapterContext,
+  name: string,
+  spec: RegistrySpec,
+  credentials: Credentials,
+): MadeAdapter {
+  if (spec.nacos === undefined) throw new HygeiaError("InvalidSpec", "spec.nacos: must be set when spec.type is Nacos");
+  const { namespace, groups = [], servicePrefixes = [] } = spec.nacos;
+  const adapter = new NacosAdapter({
+    name,
+    connection: nacosConnection(spec, credentials),
+    scope: { namespace, groups, servicePrefixes },
+    breaker: { slowAfterMs: parseDuration(spec.breaker.slowAfter), timeouts: spec.breaker.timeouts },
+    timing: { callTimeout: parseDuration(spec.requestTimeout) },
+    clock,
+    random,
+    metrics: requestMetrics(name, metrics),
+  });
+  return {
+    adapter,
+    reconfigure: (changed) => {
+      adapter.reconfigure(nacosConnection(spec, changed));
+    },
+  };
+}
+
+function nacosConnection({ endpoints, tls }: RegistrySpec, { ca, client, login }: Credentials): NacosConnection {
+  if (!endpoints.some((endpoint) => endpoint.startsWith("https:"))) return { endpoints, login };
+  return {
+    endpoints,
+    login,
     tls: {
       ca: buffer(ca),
       certificate: buffer(client?.certificate),

@@ -78,6 +78,14 @@ describe("the conditions of a registry", () => {
       facts: { freshness: { problem: trouble("WentBack") } },
       conditions: { Ready: "False NotSynced", Reachable: "True Answering", Synced: "False WentBack" },
     },
+    "say that the servers disagree, of a registry that answers": {
+      facts: { freshness: { problem: trouble("SplitView") } },
+      conditions: { Ready: "False NotSynced", Reachable: "True Answering", Synced: "False SplitView" },
+    },
+    "name a defect of the server's version, and stay well": {
+      facts: { freshness: { defect: "upgrade it" } },
+      conditions: { ...good, Reachable: "True KnownDefect" },
+    },
     "say that the view is too old": {
       facts: { freshness: { caughtUpTo: 84_999 } },
       conditions: { Ready: "False NotSynced", Reachable: "True Answering", Synced: "False Stale" },

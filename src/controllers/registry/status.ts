@@ -60,6 +60,7 @@ const aboutContent: ReadonlySet<string> = new Set([
   "Compacted",
   "LeaseNotFound",
   "FilteredByACLs",
+  "SplitView",
 ]);
 
 function reachableOf({ specProblems, problem, isRunning, freshness }: RegistryFacts): Says<"Reachable"> {
@@ -71,6 +72,7 @@ function reachableOf({ specProblems, problem, isRunning, freshness }: RegistryFa
     const reason = isReason(type, trouble.reason) ? trouble.reason : "NotUnderstood";
     return { type, reason, message: trouble.message };
   }
+  if (freshness.defect !== undefined) return { type, reason: "KnownDefect", message: freshness.defect };
   if (freshness.synced || trouble !== undefined) {
     return { type, reason: "Answering", message: "the registry answers and lets the operator in" };
   }
@@ -91,10 +93,10 @@ function syncedOf({ freshness, freshForMs, now }: RegistryFacts, reachable: Says
     return { type, reason: "Disconnected", message };
   }
   if (freshness.caughtUpTo === Number.NEGATIVE_INFINITY) {
-    return { type, reason: "NotSynced", message: "no canary of ours has been read back yet" };
+    return { type, reason: "NotSynced", message: "nothing has proven yet that the view is current" };
   }
   if (now - freshness.caughtUpTo > freshForMs) {
-    const message = `no canary of ours was read back for more than ${freshForMs / 1000} s: the view may be old`;
+    const message = `nothing has proven for more than ${freshForMs / 1000} s that the view is current: it may be old`;
     return { type, reason: "Stale", message };
   }
   return { type, reason: "Current", message: "the content is known completely and is current" };

@@ -24,7 +24,7 @@ import { OwnKeys } from "./keys.ts";
 import { heartbeatOf } from "./life.ts";
 import { Lock } from "./lock.ts";
 import { type ConsulAdapterOptions, type ConsulConnection, type ConsulTiming, DEFAULT_TIMING } from "./options.ts";
-import { Publisher } from "./publisher.ts";
+import { Publisher } from "../publisher.ts";
 import { PuttingBack } from "./putting-back.ts";
 import { CatalogTable } from "./table.ts";
 import { scopeOf } from "./transaction.ts";

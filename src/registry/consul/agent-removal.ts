@@ -1,10 +1,11 @@
 import type { Clock } from "../../clock/clock.ts";
+import { neverConnected } from "../connection-error.ts";
 import { RegistryError } from "../errors.ts";
 import type { AgentRoutes } from "./agents.ts";
 import { readEntry } from "./catalog.ts";
 import { type ConsulClient, NotSent, Refused, within } from "./client.ts";
 import type { AgentAddress } from "./ownership.ts";
-import { isLost, neverConnected } from "./status.ts";
+import { isLost } from "./status.ts";
 import { transact } from "./transaction.ts";
 import type { Eviction } from "./writes.ts";
 

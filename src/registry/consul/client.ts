@@ -6,12 +6,13 @@ import Consul from "consul";
 
 import type { Clock } from "../../clock/clock.ts";
 import type { Breaker } from "../breaker.ts";
+import { connectionError } from "../connection-error.ts";
 import { RegistryError } from "../errors.ts";
 import type { RegistryMetrics } from "../metrics.ts";
 import type { ConsulConnection, ConsulScope } from "./options.ts";
 import type { AgentAddress } from "./ownership.ts";
 import { assertNamesWhatItRemoves } from "./removal-guard.ts";
-import { connectionError, type Refusal, refusalError } from "./status.ts";
+import { type Refusal, refusalError } from "./status.ts";
 
 /** Connections to one endpoint at most: one waits for changes, the others are for everything else. */
 const MAX_CONNECTIONS = 8;

@@ -9,7 +9,7 @@ import { type ConsulClient, within } from "./client.ts";
 import { assertSeesAll, clusterIdOf, serverVersionIn } from "./identity.ts";
 import { entriesOf } from "./model.ts";
 import type { ConsulTiming } from "./options.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Publisher } from "../publisher.ts";
 import type { CatalogTable } from "./table.ts";
 import { nextEra } from "./version.ts";
 

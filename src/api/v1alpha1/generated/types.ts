@@ -7,9 +7,9 @@ export interface RegistrySpec {
   /**
    * Kind of registry. The block of the same name holds what only that kind needs.
    */
-  type: "Consul" | "Etcd";
+  type: "Consul" | "Etcd" | "Nacos";
   /**
-   * Addresses of the registry's servers, each as scheme://host:port. All of them must be members of one cluster, and all must use the same scheme.
+   * Addresses of the registry's servers, each as scheme://host:port. All of them must be members of one cluster, and all must use the same scheme. Of a Nacos cluster name every server by itself: each is asked what it lists, and nothing is done where they disagree.
    *
    * @minItems 1
    * @maxItems 16
@@ -21,6 +21,7 @@ export interface RegistrySpec {
   credentials?: RegistryCredentials;
   consul?: RegistryConsul;
   etcd?: RegistryEtcd;
+  nacos?: RegistryNacos;
   ownership: RegistryOwnership;
   breaker: RegistryBreaker;
   /**
@@ -158,6 +159,33 @@ export interface RegistryLayout {
   prefix?: string;
 }
 /**
+ * What only a Nacos registry needs; set exactly when type is Nacos, and left empty where the defaults do.
+ */
+export interface RegistryNacos {
+  /**
+   * Id (not the shown name) of the namespace whose services are meant. Each namespace needs a Registry of its own.
+   */
+  namespace: string;
+  /**
+   * Only services in these groups are looked at, for example DEFAULT_GROUP. Without it those of all groups are.
+   *
+   * @minItems 1
+   * @maxItems 64
+   *
+   * Items: Name of a group.
+   */
+  groups?: string[];
+  /**
+   * Only services whose name begins with one of these are looked at; the group is no part of the name. Without it all services are. It does not lessen what is read.
+   *
+   * @minItems 1
+   * @maxItems 64
+   *
+   * Items: Beginning of a service's name, for example shop-.
+   */
+  servicePrefixes?: string[];
+}
+/**
  * Which entries can be ours. An entry that fails is Foreign: it is reported and never touched.
  */
 export interface RegistryOwnership {
@@ -211,7 +239,7 @@ export interface RegistryStatus {
    */
   serverVersion?: string;
   /**
-   * Identity of the registry's data (etcd's cluster id, Consul's trust domain). When it changes the view starts afresh.
+   * Identity of the registry's data (etcd's cluster id, Consul's trust domain; Nacos has none). When it changes the view starts afresh.
    */
   clusterId?: string;
   /**

@@ -19,7 +19,7 @@ const schema11 = {
       type: "object",
       required: ["type", "endpoints", "ownership", "breaker", "requestTimeout"],
       properties: {
-        type: { type: "string", maxLength: 16, enum: ["Consul", "Etcd"] },
+        type: { type: "string", maxLength: 16, enum: ["Consul", "Etcd", "Nacos"] },
         endpoints: {
           type: "array",
           minItems: 1,
@@ -172,6 +172,25 @@ const schema11 = {
             },
           },
         },
+        nacos: {
+          type: "object",
+          properties: {
+            namespace: { type: "string", minLength: 1, maxLength: 128, pattern: "^[-_A-Za-z0-9]+$", default: "public" },
+            groups: {
+              type: "array",
+              minItems: 1,
+              maxItems: 64,
+              items: { type: "string", minLength: 1, maxLength: 128, pattern: "^[-_.:A-Za-z0-9]+$" },
+            },
+            servicePrefixes: {
+              type: "array",
+              minItems: 1,
+              maxItems: 64,
+              items: { type: "string", minLength: 1, maxLength: 128, pattern: "^\\S+$" },
+            },
+          },
+          required: ["namespace"],
+        },
         ownership: {
           type: "object",
           default: {},
@@ -215,7 +234,9 @@ const pattern7 = new RegExp("^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$", "u");
 const pattern8 = new RegExp("^\\S+$", "u");
 const pattern12 = new RegExp("^[^/\\s]+(/[^/\\s]+)*$", "u");
 const pattern13 = new RegExp("^/?[^/\\s]+(/[^/\\s]+)*$", "u");
-const pattern15 = new RegExp("^([0-9]{1,5}(ms|s|m|h)){1,4}$", "u");
+const pattern15 = new RegExp("^[-_A-Za-z0-9]+$", "u");
+const pattern16 = new RegExp("^[-_.:A-Za-z0-9]+$", "u");
+const pattern18 = new RegExp("^([0-9]{1,5}(ms|s|m|h)){1,4}$", "u");
 
 function validate10(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -487,7 +508,7 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
         }
         if (data4.type !== undefined) {
           let data5 = data4.type;
-          if (!(data5 === "Consul" || data5 === "Etcd")) {
+          if (!(data5 === "Consul" || data5 === "Etcd" || data5 === "Nacos")) {
             const err16 = {
               instancePath: instancePath + "/spec/type",
               schemaPath: "#/properties/spec/properties/type/enum",
@@ -2176,13 +2197,340 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             errors++;
           }
         }
-        let data36 = data4.ownership;
-        if (data36 && typeof data36 == "object" && !Array.isArray(data36)) {
-          if (data36.podCIDRs === undefined) {
-            data36.podCIDRs = ["Auto"];
+        if (data4.nacos !== undefined) {
+          let data36 = data4.nacos;
+          if (data36 && typeof data36 == "object" && !Array.isArray(data36)) {
+            if (data36.namespace === undefined) {
+              data36.namespace = "public";
+            }
+            if (data36.namespace === undefined) {
+              const err117 = {
+                instancePath: instancePath + "/spec/nacos",
+                schemaPath: "#/properties/spec/properties/nacos/required",
+                keyword: "required",
+                params: { missingProperty: "namespace" },
+                message: "must have required property '" + "namespace" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err117];
+              } else {
+                vErrors.push(err117);
+              }
+              errors++;
+            }
+            let data37 = data36.namespace;
+            if (typeof data37 === "string") {
+              if (func2(data37) > 128) {
+                const err118 = {
+                  instancePath: instancePath + "/spec/nacos/namespace",
+                  schemaPath: "#/properties/spec/properties/nacos/properties/namespace/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 128 },
+                  message: "must NOT have more than 128 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err118];
+                } else {
+                  vErrors.push(err118);
+                }
+                errors++;
+              }
+              if (func2(data37) < 1) {
+                const err119 = {
+                  instancePath: instancePath + "/spec/nacos/namespace",
+                  schemaPath: "#/properties/spec/properties/nacos/properties/namespace/minLength",
+                  keyword: "minLength",
+                  params: { limit: 1 },
+                  message: "must NOT have fewer than 1 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err119];
+                } else {
+                  vErrors.push(err119);
+                }
+                errors++;
+              }
+              if (!pattern15.test(data37)) {
+                const err120 = {
+                  instancePath: instancePath + "/spec/nacos/namespace",
+                  schemaPath: "#/properties/spec/properties/nacos/properties/namespace/pattern",
+                  keyword: "pattern",
+                  params: { pattern: "^[-_A-Za-z0-9]+$" },
+                  message: 'must match pattern "' + "^[-_A-Za-z0-9]+$" + '"',
+                };
+                if (vErrors === null) {
+                  vErrors = [err120];
+                } else {
+                  vErrors.push(err120);
+                }
+                errors++;
+              }
+            } else {
+              const err121 = {
+                instancePath: instancePath + "/spec/nacos/namespace",
+                schemaPath: "#/properties/spec/properties/nacos/properties/namespace/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err121];
+              } else {
+                vErrors.push(err121);
+              }
+              errors++;
+            }
+            if (data36.groups !== undefined) {
+              let data38 = data36.groups;
+              if (Array.isArray(data38)) {
+                if (data38.length > 64) {
+                  const err122 = {
+                    instancePath: instancePath + "/spec/nacos/groups",
+                    schemaPath: "#/properties/spec/properties/nacos/properties/groups/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err122];
+                  } else {
+                    vErrors.push(err122);
+                  }
+                  errors++;
+                }
+                if (data38.length < 1) {
+                  const err123 = {
+                    instancePath: instancePath + "/spec/nacos/groups",
+                    schemaPath: "#/properties/spec/properties/nacos/properties/groups/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err123];
+                  } else {
+                    vErrors.push(err123);
+                  }
+                  errors++;
+                }
+                const len3 = data38.length;
+                for (let i3 = 0; i3 < len3; i3++) {
+                  let data39 = data38[i3];
+                  if (typeof data39 === "string") {
+                    if (func2(data39) > 128) {
+                      const err124 = {
+                        instancePath: instancePath + "/spec/nacos/groups/" + i3,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/groups/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 128 },
+                        message: "must NOT have more than 128 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err124];
+                      } else {
+                        vErrors.push(err124);
+                      }
+                      errors++;
+                    }
+                    if (func2(data39) < 1) {
+                      const err125 = {
+                        instancePath: instancePath + "/spec/nacos/groups/" + i3,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/groups/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err125];
+                      } else {
+                        vErrors.push(err125);
+                      }
+                      errors++;
+                    }
+                    if (!pattern16.test(data39)) {
+                      const err126 = {
+                        instancePath: instancePath + "/spec/nacos/groups/" + i3,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/groups/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[-_.:A-Za-z0-9]+$" },
+                        message: 'must match pattern "' + "^[-_.:A-Za-z0-9]+$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err126];
+                      } else {
+                        vErrors.push(err126);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err127 = {
+                      instancePath: instancePath + "/spec/nacos/groups/" + i3,
+                      schemaPath: "#/properties/spec/properties/nacos/properties/groups/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err127];
+                    } else {
+                      vErrors.push(err127);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err128 = {
+                  instancePath: instancePath + "/spec/nacos/groups",
+                  schemaPath: "#/properties/spec/properties/nacos/properties/groups/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err128];
+                } else {
+                  vErrors.push(err128);
+                }
+                errors++;
+              }
+            }
+            if (data36.servicePrefixes !== undefined) {
+              let data40 = data36.servicePrefixes;
+              if (Array.isArray(data40)) {
+                if (data40.length > 64) {
+                  const err129 = {
+                    instancePath: instancePath + "/spec/nacos/servicePrefixes",
+                    schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 64 },
+                    message: "must NOT have more than 64 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err129];
+                  } else {
+                    vErrors.push(err129);
+                  }
+                  errors++;
+                }
+                if (data40.length < 1) {
+                  const err130 = {
+                    instancePath: instancePath + "/spec/nacos/servicePrefixes",
+                    schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err130];
+                  } else {
+                    vErrors.push(err130);
+                  }
+                  errors++;
+                }
+                const len4 = data40.length;
+                for (let i4 = 0; i4 < len4; i4++) {
+                  let data41 = data40[i4];
+                  if (typeof data41 === "string") {
+                    if (func2(data41) > 128) {
+                      const err131 = {
+                        instancePath: instancePath + "/spec/nacos/servicePrefixes/" + i4,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 128 },
+                        message: "must NOT have more than 128 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err131];
+                      } else {
+                        vErrors.push(err131);
+                      }
+                      errors++;
+                    }
+                    if (func2(data41) < 1) {
+                      const err132 = {
+                        instancePath: instancePath + "/spec/nacos/servicePrefixes/" + i4,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err132];
+                      } else {
+                        vErrors.push(err132);
+                      }
+                      errors++;
+                    }
+                    if (!pattern8.test(data41)) {
+                      const err133 = {
+                        instancePath: instancePath + "/spec/nacos/servicePrefixes/" + i4,
+                        schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^\\S+$" },
+                        message: 'must match pattern "' + "^\\S+$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err133];
+                      } else {
+                        vErrors.push(err133);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err134 = {
+                      instancePath: instancePath + "/spec/nacos/servicePrefixes/" + i4,
+                      schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err134];
+                    } else {
+                      vErrors.push(err134);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err135 = {
+                  instancePath: instancePath + "/spec/nacos/servicePrefixes",
+                  schemaPath: "#/properties/spec/properties/nacos/properties/servicePrefixes/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err135];
+                } else {
+                  vErrors.push(err135);
+                }
+                errors++;
+              }
+            }
+          } else {
+            const err136 = {
+              instancePath: instancePath + "/spec/nacos",
+              schemaPath: "#/properties/spec/properties/nacos/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err136];
+            } else {
+              vErrors.push(err136);
+            }
+            errors++;
           }
-          if (data36.podCIDRs === undefined) {
-            const err117 = {
+        }
+        let data42 = data4.ownership;
+        if (data42 && typeof data42 == "object" && !Array.isArray(data42)) {
+          if (data42.podCIDRs === undefined) {
+            data42.podCIDRs = ["Auto"];
+          }
+          if (data42.podCIDRs === undefined) {
+            const err137 = {
               instancePath: instancePath + "/spec/ownership",
               schemaPath: "#/properties/spec/properties/ownership/required",
               keyword: "required",
@@ -2190,16 +2538,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "podCIDRs" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err117];
+              vErrors = [err137];
             } else {
-              vErrors.push(err117);
+              vErrors.push(err137);
             }
             errors++;
           }
-          let data37 = data36.podCIDRs;
-          if (Array.isArray(data37)) {
-            if (data37.length > 64) {
-              const err118 = {
+          let data43 = data42.podCIDRs;
+          if (Array.isArray(data43)) {
+            if (data43.length > 64) {
+              const err138 = {
                 instancePath: instancePath + "/spec/ownership/podCIDRs",
                 schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/maxItems",
                 keyword: "maxItems",
@@ -2207,14 +2555,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have more than 64 items",
               };
               if (vErrors === null) {
-                vErrors = [err118];
+                vErrors = [err138];
               } else {
-                vErrors.push(err118);
+                vErrors.push(err138);
               }
               errors++;
             }
-            if (data37.length < 1) {
-              const err119 = {
+            if (data43.length < 1) {
+              const err139 = {
                 instancePath: instancePath + "/spec/ownership/podCIDRs",
                 schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/minItems",
                 keyword: "minItems",
@@ -2222,64 +2570,64 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have fewer than 1 items",
               };
               if (vErrors === null) {
-                vErrors = [err119];
+                vErrors = [err139];
               } else {
-                vErrors.push(err119);
+                vErrors.push(err139);
               }
               errors++;
             }
-            const len3 = data37.length;
-            for (let i3 = 0; i3 < len3; i3++) {
-              let data38 = data37[i3];
-              if (typeof data38 === "string") {
-                if (func2(data38) > 49) {
-                  const err120 = {
-                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
+            const len5 = data43.length;
+            for (let i5 = 0; i5 < len5; i5++) {
+              let data44 = data43[i5];
+              if (typeof data44 === "string") {
+                if (func2(data44) > 49) {
+                  const err140 = {
+                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i5,
                     schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/maxLength",
                     keyword: "maxLength",
                     params: { limit: 49 },
                     message: "must NOT have more than 49 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err120];
+                    vErrors = [err140];
                   } else {
-                    vErrors.push(err120);
+                    vErrors.push(err140);
                   }
                   errors++;
                 }
-                if (func2(data38) < 1) {
-                  const err121 = {
-                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
+                if (func2(data44) < 1) {
+                  const err141 = {
+                    instancePath: instancePath + "/spec/ownership/podCIDRs/" + i5,
                     schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/minLength",
                     keyword: "minLength",
                     params: { limit: 1 },
                     message: "must NOT have fewer than 1 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err121];
+                    vErrors = [err141];
                   } else {
-                    vErrors.push(err121);
+                    vErrors.push(err141);
                   }
                   errors++;
                 }
               } else {
-                const err122 = {
-                  instancePath: instancePath + "/spec/ownership/podCIDRs/" + i3,
+                const err142 = {
+                  instancePath: instancePath + "/spec/ownership/podCIDRs/" + i5,
                   schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/items/type",
                   keyword: "type",
                   params: { type: "string" },
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err122];
+                  vErrors = [err142];
                 } else {
-                  vErrors.push(err122);
+                  vErrors.push(err142);
                 }
                 errors++;
               }
             }
           } else {
-            const err123 = {
+            const err143 = {
               instancePath: instancePath + "/spec/ownership/podCIDRs",
               schemaPath: "#/properties/spec/properties/ownership/properties/podCIDRs/type",
               keyword: "type",
@@ -2287,17 +2635,17 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be array",
             };
             if (vErrors === null) {
-              vErrors = [err123];
+              vErrors = [err143];
             } else {
-              vErrors.push(err123);
+              vErrors.push(err143);
             }
             errors++;
           }
-          if (data36.requiredMetadata !== undefined) {
-            let data39 = data36.requiredMetadata;
-            if (data39 && typeof data39 == "object" && !Array.isArray(data39)) {
-              if (Object.keys(data39).length > 16) {
-                const err124 = {
+          if (data42.requiredMetadata !== undefined) {
+            let data45 = data42.requiredMetadata;
+            if (data45 && typeof data45 == "object" && !Array.isArray(data45)) {
+              if (Object.keys(data45).length > 16) {
+                const err144 = {
                   instancePath: instancePath + "/spec/ownership/requiredMetadata",
                   schemaPath: "#/properties/spec/properties/ownership/properties/requiredMetadata/maxProperties",
                   keyword: "maxProperties",
@@ -2305,17 +2653,17 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 properties",
                 };
                 if (vErrors === null) {
-                  vErrors = [err124];
+                  vErrors = [err144];
                 } else {
-                  vErrors.push(err124);
+                  vErrors.push(err144);
                 }
                 errors++;
               }
-              for (const key0 in data39) {
-                let data40 = data39[key0];
-                if (typeof data40 === "string") {
-                  if (func2(data40) > 256) {
-                    const err125 = {
+              for (const key0 in data45) {
+                let data46 = data45[key0];
+                if (typeof data46 === "string") {
+                  if (func2(data46) > 256) {
+                    const err145 = {
                       instancePath:
                         instancePath +
                         "/spec/ownership/requiredMetadata/" +
@@ -2327,14 +2675,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 256 characters",
                     };
                     if (vErrors === null) {
-                      vErrors = [err125];
+                      vErrors = [err145];
                     } else {
-                      vErrors.push(err125);
+                      vErrors.push(err145);
                     }
                     errors++;
                   }
                 } else {
-                  const err126 = {
+                  const err146 = {
                     instancePath:
                       instancePath +
                       "/spec/ownership/requiredMetadata/" +
@@ -2346,15 +2694,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be string",
                   };
                   if (vErrors === null) {
-                    vErrors = [err126];
+                    vErrors = [err146];
                   } else {
-                    vErrors.push(err126);
+                    vErrors.push(err146);
                   }
                   errors++;
                 }
               }
             } else {
-              const err127 = {
+              const err147 = {
                 instancePath: instancePath + "/spec/ownership/requiredMetadata",
                 schemaPath: "#/properties/spec/properties/ownership/properties/requiredMetadata/type",
                 keyword: "type",
@@ -2362,15 +2710,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be object",
               };
               if (vErrors === null) {
-                vErrors = [err127];
+                vErrors = [err147];
               } else {
-                vErrors.push(err127);
+                vErrors.push(err147);
               }
               errors++;
             }
           }
         } else {
-          const err128 = {
+          const err148 = {
             instancePath: instancePath + "/spec/ownership",
             schemaPath: "#/properties/spec/properties/ownership/type",
             keyword: "type",
@@ -2378,22 +2726,22 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be object",
           };
           if (vErrors === null) {
-            vErrors = [err128];
+            vErrors = [err148];
           } else {
-            vErrors.push(err128);
+            vErrors.push(err148);
           }
           errors++;
         }
-        let data41 = data4.breaker;
-        if (data41 && typeof data41 == "object" && !Array.isArray(data41)) {
-          if (data41.slowAfter === undefined) {
-            data41.slowAfter = "200ms";
+        let data47 = data4.breaker;
+        if (data47 && typeof data47 == "object" && !Array.isArray(data47)) {
+          if (data47.slowAfter === undefined) {
+            data47.slowAfter = "200ms";
           }
-          if (data41.timeouts === undefined) {
-            data41.timeouts = 3;
+          if (data47.timeouts === undefined) {
+            data47.timeouts = 3;
           }
-          if (data41.slowAfter === undefined) {
-            const err129 = {
+          if (data47.slowAfter === undefined) {
+            const err149 = {
               instancePath: instancePath + "/spec/breaker",
               schemaPath: "#/properties/spec/properties/breaker/required",
               keyword: "required",
@@ -2401,14 +2749,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "slowAfter" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err129];
+              vErrors = [err149];
             } else {
-              vErrors.push(err129);
+              vErrors.push(err149);
             }
             errors++;
           }
-          if (data41.timeouts === undefined) {
-            const err130 = {
+          if (data47.timeouts === undefined) {
+            const err150 = {
               instancePath: instancePath + "/spec/breaker",
               schemaPath: "#/properties/spec/properties/breaker/required",
               keyword: "required",
@@ -2416,16 +2764,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must have required property '" + "timeouts" + "'",
             };
             if (vErrors === null) {
-              vErrors = [err130];
+              vErrors = [err150];
             } else {
-              vErrors.push(err130);
+              vErrors.push(err150);
             }
             errors++;
           }
-          let data42 = data41.slowAfter;
-          if (typeof data42 === "string") {
-            if (func2(data42) > 32) {
-              const err131 = {
+          let data48 = data47.slowAfter;
+          if (typeof data48 === "string") {
+            if (func2(data48) > 32) {
+              const err151 = {
                 instancePath: instancePath + "/spec/breaker/slowAfter",
                 schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/maxLength",
                 keyword: "maxLength",
@@ -2433,14 +2781,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have more than 32 characters",
               };
               if (vErrors === null) {
-                vErrors = [err131];
+                vErrors = [err151];
               } else {
-                vErrors.push(err131);
+                vErrors.push(err151);
               }
               errors++;
             }
-            if (!pattern15.test(data42)) {
-              const err132 = {
+            if (!pattern18.test(data48)) {
+              const err152 = {
                 instancePath: instancePath + "/spec/breaker/slowAfter",
                 schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/pattern",
                 keyword: "pattern",
@@ -2448,14 +2796,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
               };
               if (vErrors === null) {
-                vErrors = [err132];
+                vErrors = [err152];
               } else {
-                vErrors.push(err132);
+                vErrors.push(err152);
               }
               errors++;
             }
           } else {
-            const err133 = {
+            const err153 = {
               instancePath: instancePath + "/spec/breaker/slowAfter",
               schemaPath: "#/properties/spec/properties/breaker/properties/slowAfter/type",
               keyword: "type",
@@ -2463,15 +2811,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be string",
             };
             if (vErrors === null) {
-              vErrors = [err133];
+              vErrors = [err153];
             } else {
-              vErrors.push(err133);
+              vErrors.push(err153);
             }
             errors++;
           }
-          let data43 = data41.timeouts;
-          if (!(typeof data43 == "number" && !(data43 % 1) && !isNaN(data43) && isFinite(data43))) {
-            const err134 = {
+          let data49 = data47.timeouts;
+          if (!(typeof data49 == "number" && !(data49 % 1) && !isNaN(data49) && isFinite(data49))) {
+            const err154 = {
               instancePath: instancePath + "/spec/breaker/timeouts",
               schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/type",
               keyword: "type",
@@ -2479,15 +2827,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be integer",
             };
             if (vErrors === null) {
-              vErrors = [err134];
+              vErrors = [err154];
             } else {
-              vErrors.push(err134);
+              vErrors.push(err154);
             }
             errors++;
           }
-          if (typeof data43 == "number" && isFinite(data43)) {
-            if (data43 > 100 || isNaN(data43)) {
-              const err135 = {
+          if (typeof data49 == "number" && isFinite(data49)) {
+            if (data49 > 100 || isNaN(data49)) {
+              const err155 = {
                 instancePath: instancePath + "/spec/breaker/timeouts",
                 schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/maximum",
                 keyword: "maximum",
@@ -2495,14 +2843,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be <= 100",
               };
               if (vErrors === null) {
-                vErrors = [err135];
+                vErrors = [err155];
               } else {
-                vErrors.push(err135);
+                vErrors.push(err155);
               }
               errors++;
             }
-            if (data43 < 1 || isNaN(data43)) {
-              const err136 = {
+            if (data49 < 1 || isNaN(data49)) {
+              const err156 = {
                 instancePath: instancePath + "/spec/breaker/timeouts",
                 schemaPath: "#/properties/spec/properties/breaker/properties/timeouts/minimum",
                 keyword: "minimum",
@@ -2510,15 +2858,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be >= 1",
               };
               if (vErrors === null) {
-                vErrors = [err136];
+                vErrors = [err156];
               } else {
-                vErrors.push(err136);
+                vErrors.push(err156);
               }
               errors++;
             }
           }
         } else {
-          const err137 = {
+          const err157 = {
             instancePath: instancePath + "/spec/breaker",
             schemaPath: "#/properties/spec/properties/breaker/type",
             keyword: "type",
@@ -2526,16 +2874,16 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be object",
           };
           if (vErrors === null) {
-            vErrors = [err137];
+            vErrors = [err157];
           } else {
-            vErrors.push(err137);
+            vErrors.push(err157);
           }
           errors++;
         }
-        let data44 = data4.requestTimeout;
-        if (typeof data44 === "string") {
-          if (func2(data44) > 32) {
-            const err138 = {
+        let data50 = data4.requestTimeout;
+        if (typeof data50 === "string") {
+          if (func2(data50) > 32) {
+            const err158 = {
               instancePath: instancePath + "/spec/requestTimeout",
               schemaPath: "#/properties/spec/properties/requestTimeout/maxLength",
               keyword: "maxLength",
@@ -2543,14 +2891,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must NOT have more than 32 characters",
             };
             if (vErrors === null) {
-              vErrors = [err138];
+              vErrors = [err158];
             } else {
-              vErrors.push(err138);
+              vErrors.push(err158);
             }
             errors++;
           }
-          if (!pattern15.test(data44)) {
-            const err139 = {
+          if (!pattern18.test(data50)) {
+            const err159 = {
               instancePath: instancePath + "/spec/requestTimeout",
               schemaPath: "#/properties/spec/properties/requestTimeout/pattern",
               keyword: "pattern",
@@ -2558,14 +2906,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
               message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
             };
             if (vErrors === null) {
-              vErrors = [err139];
+              vErrors = [err159];
             } else {
-              vErrors.push(err139);
+              vErrors.push(err159);
             }
             errors++;
           }
         } else {
-          const err140 = {
+          const err160 = {
             instancePath: instancePath + "/spec/requestTimeout",
             schemaPath: "#/properties/spec/properties/requestTimeout/type",
             keyword: "type",
@@ -2573,14 +2921,14 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be string",
           };
           if (vErrors === null) {
-            vErrors = [err140];
+            vErrors = [err160];
           } else {
-            vErrors.push(err140);
+            vErrors.push(err160);
           }
           errors++;
         }
       } else {
-        const err141 = {
+        const err161 = {
           instancePath: instancePath + "/spec",
           schemaPath: "#/properties/spec/type",
           keyword: "type",
@@ -2588,15 +2936,15 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
           message: "must be object",
         };
         if (vErrors === null) {
-          vErrors = [err141];
+          vErrors = [err161];
         } else {
-          vErrors.push(err141);
+          vErrors.push(err161);
         }
         errors++;
       }
     }
   } else {
-    const err142 = {
+    const err162 = {
       instancePath,
       schemaPath: "#/type",
       keyword: "type",
@@ -2604,9 +2952,9 @@ function validate10(data, { instancePath = "", parentData, parentDataProperty, r
       message: "must be object",
     };
     if (vErrors === null) {
-      vErrors = [err142];
+      vErrors = [err162];
     } else {
-      vErrors.push(err142);
+      vErrors.push(err162);
     }
     errors++;
   }
@@ -2788,8 +3136,8 @@ const schema12 = {
     },
   },
 };
-const pattern17 = new RegExp("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "u");
-const pattern18 = new RegExp("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$", "u");
+const pattern20 = new RegExp("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "u");
+const pattern21 = new RegExp("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$", "u");
 
 function validate11(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -3185,7 +3533,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         }
                         errors++;
                       }
-                      if (!pattern17.test(data10)) {
+                      if (!pattern20.test(data10)) {
                         const err23 = {
                           instancePath:
                             instancePath +
@@ -3333,7 +3681,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             }
                             errors++;
                           }
-                          if (!pattern18.test(data13)) {
+                          if (!pattern21.test(data13)) {
                             const err31 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
@@ -3482,7 +3830,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 }
                                 errors++;
                               }
-                              if (!pattern17.test(data16)) {
+                              if (!pattern20.test(data16)) {
                                 const err38 = {
                                   instancePath:
                                     instancePath +
@@ -3638,7 +3986,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         }
                         errors++;
                       }
-                      if (!pattern17.test(data19)) {
+                      if (!pattern20.test(data19)) {
                         const err46 = {
                           instancePath:
                             instancePath +
@@ -3783,7 +4131,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             }
                             errors++;
                           }
-                          if (!pattern18.test(data22)) {
+                          if (!pattern21.test(data22)) {
                             const err54 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                               schemaPath:
@@ -3923,7 +4271,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 }
                                 errors++;
                               }
-                              if (!pattern17.test(data25)) {
+                              if (!pattern20.test(data25)) {
                                 const err61 = {
                                   instancePath:
                                     instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values/" + i3,
@@ -4410,7 +4758,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (!pattern18.test(data33)) {
+                    if (!pattern21.test(data33)) {
                       const err89 = {
                         instancePath: instancePath + "/spec/registration/service/key",
                         schemaPath:
@@ -4751,7 +5099,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (!pattern15.test(data39)) {
+                if (!pattern18.test(data39)) {
                   const err108 = {
                     instancePath: instancePath + "/spec/registration/zombies/absentFor",
                     schemaPath:
@@ -4801,7 +5149,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     }
                     errors++;
                   }
-                  if (!pattern15.test(data40)) {
+                  if (!pattern18.test(data40)) {
                     const err111 = {
                       instancePath: instancePath + "/spec/registration/zombies/silentFor",
                       schemaPath:

@@ -1,11 +1,17 @@
-import type { ViewProblem } from "../../kube/types.ts";
-import type { Breaker } from "../breaker.ts";
-import type { InstanceRecord, RegistrySink } from "../port.ts";
-import type { CatalogTable } from "./table.ts";
+import type { ViewProblem } from "../kube/types.ts";
+import type { Breaker } from "./breaker.ts";
+import type { InstanceRecord, RegistrySink } from "./port.ts";
+
+/** What an adapter knows of its registry. */
+interface Table {
+  records(): Iterable<InstanceRecord>;
+  /** What was listed and is no instance, by reason. */
+  readonly totals: Readonly<Record<string, number>>;
+}
 
 /** Tells the sink what changed: records, freshness, and what was ignored. Nothing after {@link end}. */
 export class Publisher {
-  readonly #table: CatalogTable;
+  readonly #table: Table;
   readonly #breaker: Breaker;
   #sink: RegistrySink | undefined;
   #synced = false;
@@ -13,9 +19,11 @@ export class Publisher {
   #caughtUpTo = Number.NEGATIVE_INFINITY;
   #ignored = "";
   serverVersion = "";
+  /** What is wrong with this very version of the server, for a person; undefined when nothing is known. */
+  defect: string | undefined;
   clusterId = "";
 
-  constructor(table: CatalogTable, breaker: Breaker) {
+  constructor(table: Table, breaker: Breaker) {
     this.#table = table;
     this.#breaker = breaker;
   }
@@ -79,6 +87,7 @@ export class Publisher {
       mode: this.#breaker.mode,
       serverVersion: this.serverVersion,
       clusterId: this.clusterId,
+      ...(this.defect === undefined ? {} : { defect: this.defect }),
     });
   }
 

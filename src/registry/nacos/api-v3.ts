@@ -1,0 +1,182 @@
+import { hash } from "node:crypto";
+
+import { type Address, type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
+import type { NacosAnswer, NacosCall, NacosClient } from "./client.ts";
+import {
+  instanceIn,
+  isObject,
+  type NacosInstance,
+  notUnderstood,
+  objectIn,
+  type Publisher,
+  publisherIn,
+  serviceKey,
+  type ServiceRef,
+} from "./model.ts";
+import type { InstanceRef } from "./record-id.ts";
+
+/** Services on one page. */
+const PAGE = 500;
+/** Lists that changed between two of their pages are begun anew so often. */
+const TRIES = 3;
+
+/** The admin API of Nacos 3.x. */
+export class AdminApiV3 implements NacosApi {
+  readonly version: string;
+  readonly #client: NacosClient;
+  readonly #namespace: string;
+
+  constructor(client: NacosClient, namespace: string, version: string) {
+    this.#client = client;
+    this.#namespace = namespace;
+    this.version = version;
+  }
+
+  async list(known: Listing | undefined, call: NacosCall): Promise<Listing> {
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const pages = await this.#pages(call);
+      if (pages === undefined) continue;
+      const digest = hash("sha256", pages.texts.join("\n"), "base64url");
+      if (known?.digest === digest) return known;
+      return { digest, instances: pages.services.flatMap(instancesIn) };
+    }
+    throw notUnderstood(`pages that do not fit together, ${String(TRIES)} times`);
+  }
+
+  async cluster(ref: InstanceRef, call: NacosCall): Promise<readonly NacosInstance[]> {
+    const query = { ...this.#service(ref), clusterName: ref.cluster };
+    const path = "/v3/admin/ns/instance/list";
+    const answer = await this.#client.send("instance.list", { method: "GET", path, query }, call, [404]);
+    if (answer.status === 404) return nothing(answer);
+    return arrayIn(answer).map((item) => instanceIn(item, { group: ref.group, service: ref.service }, ref.cluster));
+  }
+
+  async publishers(service: ServiceRef, _: readonly Address[], call: NacosCall): Promise<readonly Publisher[]> {
+    const path = "/v3/admin/ns/client/service/publisher/list";
+    const request = { method: "GET", path, query: this.#service(service) } as const;
+    const answer = await this.#client.send("client.publisherList", request, call, [404]);
+    if (answer.status === 404) return nothing(answer);
+    return arrayIn(answer).map(publisherIn);
+  }
+
+  async clients(call: NacosCall): Promise<ReadonlySet<string>> {
+    const answer = await this.#client.send("client.list", { method: "GET", path: "/v3/admin/ns/client/list" }, call);
+    return new Set(arrayIn(answer).map(String));
+  }
+
+  async published(clientId: string, call: NacosCall): Promise<readonly ServiceRef[]> {
+    const request = { method: "GET", path: "/v3/admin/ns/client/publish/list", query: { clientId } } as const;
+    const answer = await this.#client.send("client.publishList", request, call, [404]);
+    if (answer.status === 404) return nothing(answer);
+    return arrayIn(answer).flatMap((item) => servicesIn(item, this.#namespace));
+  }
+
+  async client(clientId: string, call: NacosCall): Promise<ClientState | undefined> {
+    const request = { method: "GET", path: "/v3/admin/ns/client", query: { clientId } } as const;
+    const answer = await this.#client.send("client.get", request, call, [404]);
+    if (answer.status === 404) return void nothing(answer);
+    const { data } = objectIn(answer.text);
+    const lastUpdated: unknown = isObject(data) ? data["lastUpdatedTime"] : undefined;
+    if (typeof lastUpdated !== "number") throw notUnderstood("a client without the time of its last update");
+    return { lastUpdated, serverTime: answer.serverTime };
+  }
+
+  async update(instance: NacosInstance, call: NacosCall): Promise<void> {
+    await this.#write("instance.update", "PUT", instance, call);
+  }
+
+  async register(instance: NacosInstance, call: NacosCall): Promise<void> {
+    await this.#write("instance.register", "POST", instance, call);
+  }
+
+  async remove(instance: NacosInstance, call: NacosCall): Promise<void> {
+    const query = namesOf(this.#namespace, instance);
+    const answer = await this.#client.send(
+      "instance.deregister",
+      { method: "DELETE", path: "/v3/admin/ns/instance", query },
+      call,
+    );
+    succeeded(answer);
+  }
+
+  async #write(operation: string, method: "PUT" | "POST", instance: NacosInstance, call: NacosCall): Promise<void> {
+    const form = formOf(this.#namespace, instance);
+    succeeded(await this.#client.send(operation, { method, path: "/v3/admin/ns/instance", form }, call));
+  }
+
+  /** All pages; undefined when something came or went between two of them. */
+  async #pages(
+    call: NacosCall,
+  ): Promise<{ readonly texts: readonly string[]; readonly services: readonly Service[] } | undefined> {
+    const texts: string[] = [];
+    const services = new Map<string, Service>();
+    for (let pageNo = 1; ; pageNo++) {
+      const query = {
+        namespaceId: this.#namespace,
+        pageNo: String(pageNo),
+        pageSize: String(PAGE),
+        withInstances: "true",
+      };
+      const request = { method: "GET", path: "/v3/admin/ns/service/list", query } as const;
+      const answer = await this.#client.send("service.list", request, call);
+      const { data } = objectIn(answer.text);
+      if (!isObject(data) || !Array.isArray(data["pageItems"]) || typeof data["totalCount"] !== "number")
+        throw notUnderstood("no page of services");
+      texts.push(answer.text);
+      for (const item of data["pageItems"]) {
+        const service = serviceIn(item);
+        services.set(serviceKey(service), service);
+      }
+      if (services.size === data["totalCount"]) return { texts, services: [...services.values()] };
+      if (data["pageItems"].length === 0 || pageNo * PAGE >= data["totalCount"]) return undefined;
+    }
+  }
+
+  #service({ group, service }: ServiceRef): Readonly<Record<string, string>> {
+    return { namespaceId: this.#namespace, groupName: group, serviceName: service };
+  }
+}
+
+interface Service extends ServiceRef {
+  readonly clusters: Readonly<Record<string, unknown>>;
+}
+
+function serviceIn(item: unknown): Service {
+  if (!isObject(item)) throw notUnderstood("a service of another shape");
+  const { serviceName, groupName, clusterMap } = item;
+  if (typeof serviceName !== "string" || typeof groupName !== "string" || !isObject(clusterMap))
+    throw notUnderstood("a service of another shape");
+  return { service: serviceName, group: groupName, clusters: clusterMap };
+}
+
+function instancesIn({ group, service, clusters }: Service): readonly NacosInstance[] {
+  return Object.entries(clusters).flatMap(([cluster, value]) => {
+    const hosts: unknown = isObject(value) ? value["hosts"] : undefined;
+    return Array.isArray(hosts) ? hosts.map((host) => instanceIn(host, { group, service }, cluster)) : [];
+  });
+}
+
+function servicesIn(item: unknown, namespace: string): readonly ServiceRef[] {
+  if (!isObject(item)) throw notUnderstood("a published service of another shape");
+  const { namespaceId, groupName, serviceName } = item;
+  if (typeof groupName !== "string" || typeof serviceName !== "string")
+    throw notUnderstood("a published service of another shape");
+  return namespaceId === namespace ? [{ group: groupName, service: serviceName }] : [];
+}
+
+function arrayIn({ text }: NacosAnswer): readonly unknown[] {
+  const { data } = objectIn(text);
+  if (!Array.isArray(data)) throw notUnderstood("no list");
+  return data;
+}
+
+/** A 404 with a code of Nacos' own names what is not there; one without comes from something else than this API. */
+function nothing({ text }: NacosAnswer): readonly never[] {
+  if (typeof objectIn(text)["code"] !== "number") throw notUnderstood("HTTP 404 to what its API knows");
+  return [];
+}
+
+function succeeded({ text }: NacosAnswer): void {
+  const { code } = objectIn(text);
+  if (code !== 0) throw notUnderstood(`code ${String(code)} to a write`);
+}

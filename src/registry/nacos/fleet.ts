@@ -1,0 +1,48 @@
+import { RegistryError } from "../errors.ts";
+import { NacosServer, type Reading, type ServerOptions } from "./server.ts";
+
+/** All servers named as endpoints: each is asked, for each may say something else. */
+export class Fleet {
+  readonly servers: readonly NacosServer[];
+
+  constructor(options: ServerOptions) {
+    this.servers = options.connection.endpoints.map((endpoint) => new NacosServer(endpoint, options));
+  }
+
+  /** What all servers that answer list, in the order of the endpoints. @throws as {@link ask} does */
+  async read(signal: AbortSignal): Promise<readonly [Reading, ...Reading[]]> {
+    return await this.ask((server) => server.read(signal), signal);
+  }
+
+  /**
+   * Asks every server. More than half must answer, for what a few say may be old; and none may say that we are not let in.
+   * @throws RegistryError, that of the first server that did not answer; or the signal's reason
+   */
+  async ask<Result>(
+    question: (server: NacosServer) => Promise<Result>,
+    signal: AbortSignal,
+  ): Promise<readonly [Result, ...Result[]]> {
+    const settled = await Promise.allSettled(this.servers.map(question));
+    signal.throwIfAborted();
+    const results: Result[] = [];
+    const failures: Error[] = [];
+    for (const outcome of settled) {
+      if (outcome.status === "fulfilled") results.push(outcome.value);
+      else failures.push(outcome.reason as Error);
+    }
+    const grave = failures.find((failure) => !isAbsence(failure));
+    if (grave !== undefined) throw grave;
+    const [failure] = failures;
+    if (failure !== undefined && results.length * 2 <= this.servers.length) throw failure;
+    return results as [Result, ...Result[]];
+  }
+
+  close(): void {
+    for (const server of this.servers) server.close();
+  }
+}
+
+/** One server less is nothing that must be put right before anything can be done. */
+function isAbsence(error: unknown): boolean {
+  return error instanceof RegistryError && (error.code === "Unreachable" || error.code === "TimedOut");
+}

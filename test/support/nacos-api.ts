@@ -1,0 +1,119 @@
+import { request } from "undici";
+
+/** What an HTTP client of Nacos registers. */
+export interface NacosRegistration {
+  readonly service: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly group?: string;
+  readonly cluster?: string;
+  readonly namespace?: string;
+  readonly ephemeral?: boolean;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly weight?: number;
+}
+
+/** An instance as the admin list shows it. */
+export interface ListedInstance {
+  readonly ip: string;
+  readonly port: number;
+  readonly enabled: boolean;
+  readonly healthy: boolean;
+  readonly weight: number;
+  readonly ephemeral: boolean;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Nacos as its clients and a person see it. */
+export class NacosApi {
+  readonly #url: string;
+  readonly #login: Readonly<Record<string, string>> | undefined;
+  #headers: Readonly<Record<string, string>> | undefined;
+
+  /** @param login user name and password, where they are needed */
+  constructor(url: string, login?: { readonly username: string; readonly password: string }) {
+    this.#url = url;
+    this.#login = login;
+  }
+
+  async register(registration: NacosRegistration): Promise<void> {
+    await this.#send("POST", "/v1/ns/instance", formOf(registration));
+  }
+
+  /** As the process itself goes. */
+  async remove(registration: NacosRegistration): Promise<void> {
+    await this.#send("DELETE", "/v1/ns/instance", formOf(registration));
+  }
+
+  async beat(registration: NacosRegistration): Promise<void> {
+    await this.#send("PUT", "/v1/ns/instance/beat", formOf(registration));
+  }
+
+  /** As a person switches an instance on or off. */
+  async setEnabled(registration: NacosRegistration, enabled: boolean): Promise<void> {
+    await this.#send("PUT", "/v3/admin/ns/instance", { ...formOf(registration), enabled: String(enabled) });
+  }
+
+  /** What the admin list shows of one cluster. */
+  async list(service: string, cluster = "DEFAULT"): Promise<readonly ListedInstance[]> {
+    const query = { serviceName: service, clusterName: cluster };
+    return (await this.#get("/v3/admin/ns/instance/list", query)) as readonly ListedInstance[];
+  }
+
+  /** What callers of the service are told. */
+  async consumerList(service: string): Promise<readonly ListedInstance[]> {
+    return (await this.#get("/v3/client/ns/instance/list", { serviceName: service })) as readonly ListedInstance[];
+  }
+
+  /** Ids of the clients that registered in a service. */
+  async publishers(service: string): Promise<readonly string[]> {
+    const publishers = await this.#get("/v3/admin/ns/client/service/publisher/list", { serviceName: service });
+    return (publishers as readonly { readonly clientId: string }[]).map(({ clientId }) => clientId);
+  }
+
+  /** What is there; nothing where Nacos says that it does not know of such a thing. */
+  async #get(path: string, query: Readonly<Record<string, string>>): Promise<readonly unknown[]> {
+    const url = `${this.#url}/nacos${path}?${new URLSearchParams(query).toString()}`;
+    const response = await request(url, { headers: await this.#authentication() });
+    const text = await response.body.text();
+    if (response.statusCode === 404) return [];
+    if (response.statusCode !== 200) throw new Error(`GET ${path}: ${String(response.statusCode)} ${text}`);
+    return (JSON.parse(text) as { readonly data: readonly unknown[] }).data;
+  }
+
+  async #authentication(): Promise<Readonly<Record<string, string>>> {
+    if (this.#login === undefined) return {};
+    if (this.#headers !== undefined) return this.#headers;
+    const response = await request(`${this.#url}/nacos/v3/auth/user/login`, {
+      method: "POST",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams(this.#login).toString(),
+    });
+    const { accessToken } = (await response.body.json()) as { readonly accessToken: string };
+    this.#headers = { accessToken };
+    return this.#headers;
+  }
+
+  async #send(method: "POST" | "PUT" | "DELETE", path: string, form: Readonly<Record<string, string>>): Promise<void> {
+    const url = `${this.#url}/nacos${path}?${new URLSearchParams(form).toString()}`;
+    const response = await request(url, { method, headers: await this.#authentication() });
+    const text = await response.body.text();
+    if (response.statusCode !== 200) throw new Error(`${method} ${path}: ${String(response.statusCode)} ${text}`);
+  }
+}
+
+function formOf(registration: NacosRegistration): Readonly<Record<string, string>> {
+  const { service, ip, port, group = "DEFAULT_GROUP", cluster = "DEFAULT", namespace = "public" } = registration;
+  const { ephemeral = true, metadata = {}, weight = 1 } = registration;
+  return {
+    namespaceId: namespace,
+    groupName: group,
+    serviceName: service,
+    clusterName: cluster,
+    ip,
+    port: String(port),
+    ephemeral: String(ephemeral),
+    weight: String(weight),
+    metadata: JSON.stringify(metadata),
+  };
+}
