@@ -1,82 +1,101 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 import { eventually } from "../support/operator-wait.ts";
-import { kratos, Registrant } from "../support/registrants/index.ts";
+import type { Forgetting, RegistrationKind } from "./registry.ts";
 import { type Distribution, distributionOf } from "./statistics.ts";
 import type { BenchInstance, World } from "./world.ts";
 
-/** What a run of deaths showed. */
+/** What a run of deaths of one kind of registration showed. */
 export interface DeathFigures {
+  readonly kind: string;
   readonly deaths: number;
   /** Deaths a second that were really reached. */
   readonly rate: number;
-  /** From the API server's commit of the death to the registry's commit of the eviction, milliseconds. */
+  /** From the API server's commit of the death to the entry's departure, milliseconds. */
   readonly eviction: Distribution;
-  /** From the same commits to the end of a lease of 15 s that the same processes held, milliseconds. */
-  readonly lease: Distribution;
+  /** What the same processes held besides, left to the registry alone. */
+  readonly forgetting: ForgettingFigures | undefined;
+  /** Requests of the operator to the registry for each of the deaths, over what it sends when nothing happens. */
+  readonly requests: number;
 }
 
-/** Registrations left to their lease: as many as give a fair picture without loading the machine. */
-const LEASE_SAMPLES = 200;
-const LEASE_SECONDS = 15;
-/** Under a prefix that no layout of the Registry names: nobody evicts these. */
-const UNMANAGED = "/left-to-its-lease";
+export interface ForgettingFigures {
+  readonly rule: string;
+  /** From the same commits to the departure of what nobody evicts, milliseconds. */
+  readonly life: Distribution;
+}
+
+/** Registrations left to the registry: as many as give a fair picture without loading the machine. */
+const FORGOTTEN = 200;
+/** What nobody forgets leaves by eviction alone. */
+const EVICTION_LIMIT_MS = 60_000;
 
 /** Lets pods die at a steady rate, each confirmed as by its kubelet, and times both ends of each death. */
-export async function runDeaths(world: World, rate: number, deaths: number): Promise<DeathFigures> {
-  const victims = world.take(deaths);
-  const leased = await registerUnmanaged(world, victims.slice(0, LEASE_SAMPLES));
+export async function runDeaths(
+  world: World,
+  kind: RegistrationKind,
+  rate: number,
+  count: number,
+): Promise<Omit<DeathFigures, "requests">> {
+  const victims = world.take(kind, count);
+  const { forgetting } = kind;
+  const left =
+    forgetting === undefined ? new Map<string, Leaving>() : await leave(world, forgetting, victims.slice(0, FORGOTTEN));
   await world.observe();
 
   const startedAt = performance.now();
   const pending: Promise<void>[] = [];
-  for (const [i, { pod, key }] of victims.entries()) {
+  for (const [i, { pod, id }] of victims.entries()) {
     const wait = startedAt + (i * 1000) / rate - performance.now();
     if (wait > 0) await delay(wait);
-    leased.get(key)?.crash();
+    left.get(id)?.crash();
     pending.push(world.cluster.confirmDeath(pod));
   }
   await Promise.all(pending);
-  const reached = deaths / ((performance.now() - startedAt) / 1000);
+  const reached = victims.length / ((performance.now() - startedAt) / 1000);
 
   const podWrites = new Map<string, number>();
   const departures = new Map<string, number>();
-  const awaited = [...victims.map(({ key }) => key), ...Array.from(leased.values(), ({ key }) => key)];
+  const awaited = [...victims.map(({ id }) => id), ...Array.from(left.values(), ({ id }) => id)];
   await eventually(
     "every entry of a dead pod has left the registry",
     async () => {
       const seen = await world.observe();
       for (const [pod, at] of seen.podWrites) if (!podWrites.has(pod)) podWrites.set(pod, at);
-      for (const [key, at] of seen.departures) if (!departures.has(key)) departures.set(key, at);
-      return awaited.every((key) => departures.has(key));
+      for (const [id, at] of seen.departures) if (!departures.has(id)) departures.set(id, at);
+      return awaited.every((id) => departures.has(id));
     },
-    (2 * LEASE_SECONDS + 30) * 1000,
+    forgetting?.limitMs ?? EVICTION_LIMIT_MS,
   );
   await world.cluster.each(victims, ({ pod }) => world.cluster.removePod(pod));
 
-  const lifeOf = ({ pod }: BenchInstance, key: string): number =>
-    (departures.get(key) ?? NaN) - (podWrites.get(`${pod.namespace}/${pod.name}`) ?? NaN);
+  const lifeOf = ({ pod }: BenchInstance, id: string): number =>
+    (departures.get(id) ?? NaN) - (podWrites.get(`${pod.namespace}/${pod.name}`) ?? NaN);
   return {
-    deaths,
+    kind: kind.name,
+    deaths: victims.length,
     rate: reached,
-    eviction: distributionOf(victims.map((victim) => lifeOf(victim, victim.key))),
-    lease: distributionOf(
-      victims.flatMap((victim) => {
-        const registrant = leased.get(victim.key);
-        return registrant === undefined ? [] : [lifeOf(victim, registrant.key)];
-      }),
-    ),
+    eviction: distributionOf(victims.map((victim) => lifeOf(victim, victim.id))),
+    forgetting: forgetting && {
+      rule: forgetting.rule,
+      life: distributionOf(
+        victims.flatMap((victim) => {
+          const leaving = left.get(victim.id);
+          return leaving === undefined ? [] : [lifeOf(victim, leaving.id)];
+        }),
+      ),
+    },
   };
 }
 
-/** The same processes register a second time, with a lease that they keep alive until they die. */
-async function registerUnmanaged(
+type Leaving = Awaited<ReturnType<Forgetting["register"]>>;
+
+async function leave(
   world: World,
+  forgetting: Forgetting,
   victims: readonly BenchInstance[],
-): Promise<ReadonlyMap<string, Registrant>> {
-  const registrants = await world.cluster.each(victims, async ({ pod, key }) => {
-    const layout = kratos({ service: "baseline", host: pod.address, port: 9000, namespace: UNMANAGED });
-    return [key, await Registrant.register(world.session, layout, { ttl: LEASE_SECONDS })] as const;
-  });
-  return new Map(registrants);
+): Promise<ReadonlyMap<string, Leaving>> {
+  return new Map(
+    await world.cluster.each(victims, async ({ pod, id }) => [id, await forgetting.register(pod)] as const),
+  );
 }

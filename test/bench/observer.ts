@@ -1,14 +1,16 @@
 import { type EtcdAccess, EtcdSession, type EtcdWatch } from "../support/registrants/index.ts";
+import { ConsulDepartures } from "../support/consul-departures.ts";
+import type { RegistryAccess } from "./registry.ts";
 
 /**
- * A process of its own that watches the control plane's etcd and the registry side by side. Both kinds of commit are
- * timed by one clock and arrive by the same kind of watch, so their difference is the time between the two commits,
- * and the load generator's event loop has no part in it.
+ * A process of its own that watches the control plane's etcd and the registry side by side: both ends of a death are
+ * timed by one clock, and the load generator's event loop has no part in it. A departure from etcd is timed by the same
+ * kind of watch as the pod's write; from Consul when a blocking query shows it.
  */
 export interface ObserverStart {
   readonly type: "start";
   readonly kubernetes: EtcdAccess;
-  readonly registry: EtcdAccess;
+  readonly registry: RegistryAccess;
 }
 
 /** Asks for what was seen since the start or the last such request. */
@@ -25,37 +27,58 @@ export interface Observations {
 }
 
 const PODS = "/registry/pods/";
-const sessions: EtcdSession[] = [];
-const watches: EtcdWatch[] = [];
+const closers: (() => void | Promise<void>)[] = [];
 const podWrites = new Map<string, number>();
 const departures = new Map<string, number>();
 
-async function start({ kubernetes, registry }: ObserverStart): Promise<void> {
-  const [cluster, entries] = [new EtcdSession(kubernetes), new EtcdSession(registry)];
-  sessions.push(cluster, entries);
-  const from = async (session: EtcdSession): Promise<number> => (await session.list("/nothing/")).revision + 1;
-  watches.push(
-    cluster.watch(PODS, await from(cluster), {
-      put: ({ key }) => {
-        const name = key.slice(PODS.length);
-        if (!podWrites.has(name)) podWrites.set(name, performance.now());
-      },
-      deleted: () => undefined,
-      gap: () => undefined,
-    }),
-    entries.watch("", await from(entries), {
-      put: () => undefined,
-      deleted: (key) => {
-        if (!departures.has(key)) departures.set(key, performance.now());
-      },
-      gap: () => undefined,
-    }),
-  );
+function noteOnce(times: Map<string, number>, key: string): void {
+  if (!times.has(key)) times.set(key, performance.now());
 }
 
-async function stop(): Promise<void> {
-  for (const watch of watches) watch.close();
-  await Promise.all(sessions.map((session) => session.close()));
+async function watchEtcd(
+  access: EtcdAccess,
+  prefix: string,
+  {
+    put = () => undefined,
+    deleted = () => undefined,
+  }: { put?: (key: string) => void; deleted?: (key: string) => void },
+): Promise<void> {
+  const session = new EtcdSession(access);
+  const { revision } = await session.list("/nothing/");
+  const watch: EtcdWatch = session.watch(prefix, revision + 1, {
+    put: ({ key }) => {
+      put(key);
+    },
+    deleted,
+    gap: () => undefined,
+  });
+  closers.push(async () => {
+    watch.close();
+    await session.close();
+  });
+}
+
+async function start({ kubernetes, registry }: ObserverStart): Promise<void> {
+  const left = (id: string): void => {
+    noteOnce(departures, id);
+  };
+  await watchEtcd(kubernetes, PODS, {
+    put: (key) => {
+      noteOnce(podWrites, key.slice(PODS.length));
+    },
+  });
+  switch (registry.type) {
+    case "Etcd":
+      await watchEtcd(registry.etcd, "", { deleted: left });
+      break;
+    case "Consul": {
+      const followed = new ConsulDepartures(registry.url, left);
+      closers.push(() => {
+        followed.close();
+      });
+      await followed.start();
+    }
+  }
 }
 
 process.on("message", (message: ObserverStart | ObserverCollect) => {
@@ -68,4 +91,6 @@ process.on("message", (message: ObserverStart | ObserverCollect) => {
   departures.clear();
   process.send?.(answer);
 });
-process.on("disconnect", () => void stop());
+process.on("disconnect", () => {
+  for (const close of closers) void close();
+});

@@ -12,7 +12,17 @@ export interface SizeFigures {
   readonly heapMebibytes: number;
   /** With nothing changing, percent of one core. */
   readonly idlePercent: number;
+  /** To the registry, with nothing changing. */
+  readonly idleRequestsPerMinute: number;
   readonly storms: readonly DeathFigures[];
+}
+
+/** What was measured with one registry. */
+export interface RegistryFigures {
+  readonly name: string;
+  /** The operator with nothing to keep. */
+  readonly emptyResidentMebibytes: number;
+  readonly sizes: readonly SizeFigures[];
 }
 
 export interface BenchReport {
@@ -24,38 +34,43 @@ export interface BenchReport {
     readonly memoryGibibytes: number;
     readonly node: string;
   };
-  /** The operator with nothing to keep. */
-  readonly emptyResidentMebibytes: number;
-  readonly sizes: readonly SizeFigures[];
+  readonly registries: readonly RegistryFigures[];
 }
 
 /** The report as Markdown. */
-export function asTable({ date, machine, emptyResidentMebibytes, sizes }: BenchReport): string {
+export function asTable({ date, machine, registries }: BenchReport): string {
   const { cores, model, memoryGibibytes, node } = machine;
-  const rows = sizes.flatMap(({ pods, storms }) =>
-    storms.map(
-      ({ deaths, rate, eviction, lease }) =>
-        `| ${pods} | ${rate.toFixed(0)}/s | ${deaths} | ${quantiles(eviction)} | ${seconds(lease.p50)} / ${seconds(lease.max)} |`,
-    ),
-  );
-  const costs = sizes.map((size) => {
-    const perPod = ((size.residentMebibytes - emptyResidentMebibytes) * 1024) / size.pods;
-    return `| ${size.pods} | ${size.coldStartSeconds.toFixed(1)} s | ${size.residentMebibytes.toFixed(0)} MiB | ${size.peakMebibytes.toFixed(0)} MiB | ${size.heapMebibytes.toFixed(0)} MiB | ${perPod.toFixed(1)} KiB | ${size.idlePercent.toFixed(1)} % |`;
-  });
   return [
     `${date}: ${cores} cores (${model}), ${memoryGibibytes} GiB, Node ${node}; control plane, registry, load and observer on the same machine.`,
     "",
-    "From the API server's commit of a confirmed death to the registry's commit, milliseconds:",
+    "From the API server's commit of a confirmed death to the entry's departure, milliseconds:",
     "",
-    "| pods and instances | deaths | in all | evicted p50 / p99 / p99.9 / max | left to a lease of 15 s: p50 / max |",
-    "|---|---|---|---|---|",
-    ...rows,
-    "",
-    `| pods and instances | cold start | RSS | RSS at its highest | heap used | RSS per pod and instance above the empty ${emptyResidentMebibytes.toFixed(0)} MiB | idle, of a core |`,
+    "| registration | pods and instances | deaths | in all | evicted p50 / p99 / p99.9 / max | left to the registry: p50 / max | requests per eviction |",
     "|---|---|---|---|---|---|---|",
-    ...costs,
+    ...registries.flatMap(({ sizes }) => sizes.flatMap(({ pods, storms }) => storms.map((storm) => row(pods, storm)))),
+    "",
+    "| registry | pods and instances | cold start | RSS | RSS at its highest | heap used | RSS when empty | idle, of a core | requests per idle minute |",
+    "|---|---|---|---|---|---|---|---|---|",
+    ...registries.flatMap(({ name, emptyResidentMebibytes, sizes }) =>
+      sizes.map((size) => costs(name, emptyResidentMebibytes, size)),
+    ),
     "",
   ].join("\n");
+}
+
+function row(pods: number, { kind, deaths, rate, eviction, forgetting, requests }: DeathFigures): string {
+  const left =
+    forgetting === undefined
+      ? "for ever"
+      : `${seconds(forgetting.life.p50)} / ${seconds(forgetting.life.max)} (${forgetting.rule})`;
+  return `| ${kind} | ${pods} | ${rate.toFixed(0)}/s | ${deaths} | ${quantiles(eviction)} | ${left} | ${requests.toFixed(1)} |`;
+}
+
+function costs(name: string, empty: number, size: SizeFigures): string {
+  const mebibytes = [size.residentMebibytes, size.peakMebibytes, size.heapMebibytes, empty].map(
+    (value) => `${value.toFixed(0)} MiB`,
+  );
+  return `| ${name} | ${size.pods} | ${size.coldStartSeconds.toFixed(1)} s | ${mebibytes.join(" | ")} | ${size.idlePercent.toFixed(1)} % | ${size.idleRequestsPerMinute.toFixed(0)} |`;
 }
 
 function quantiles({ p50, p99, p999, max }: Distribution): string {

@@ -2,49 +2,50 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
-import { type ControlPlane, type EtcdServer } from "../env/index.ts";
+import type { ControlPlane } from "../env/index.ts";
 import { ClusterFixture, type FixtureNode, type FixturePod } from "../support/cluster-fixture.ts";
 import { mapBounded } from "../support/concurrency.ts";
-import { EtcdSession, kratos, type Layout } from "../support/registrants/index.ts";
 import type { Observations, ObserverStart } from "./observer.ts";
+import type { BenchRegistry, RegistrationKind } from "./registry.ts";
 
 /** A pod that registered itself. */
 export interface BenchInstance {
   readonly pod: FixturePod;
-  readonly key: string;
+  /** The entry's id, as the observer calls it. */
+  readonly id: string;
 }
 
 const PODS_PER_NODE = 110;
 const SERVICES = 200;
-/** Nothing is to expire while it is measured. */
-const LONG_LEASE_SECONDS = 3_600;
 const PARALLEL = 48;
 /** What a real pod carries besides what matters here: annotations of tools, as text. */
 const FREIGHT = "x".repeat(2_000);
 
-/** The cluster and the registry under load, and the observer between them. */
+/** The cluster and one registry under load, and the observer between them. */
 export class World {
   readonly cluster: ClusterFixture;
-  readonly session: EtcdSession;
+  readonly kinds: readonly RegistrationKind[];
   readonly #observer: ChildProcess;
-  readonly #instances: BenchInstance[] = [];
+  readonly #instances: ReadonlyMap<RegistrationKind, BenchInstance[]>;
   #namespace = "";
   #node: FixtureNode | undefined;
   #onNode = 0;
+  #made = 0;
 
-  private constructor(controlPlane: ControlPlane, etcd: EtcdServer) {
+  private constructor(controlPlane: ControlPlane, { kinds }: BenchRegistry) {
     this.cluster = new ClusterFixture(controlPlane, { parallel: PARALLEL });
-    this.session = new EtcdSession({ endpoints: etcd.endpoints });
+    this.kinds = kinds;
+    this.#instances = new Map(kinds.map((kind) => [kind, []]));
     this.#observer = fork(fileURLToPath(new URL("observer.ts", import.meta.url)));
   }
 
-  static async create(controlPlane: ControlPlane, etcd: EtcdServer): Promise<World> {
-    const world = new World(controlPlane, etcd);
+  static async create(controlPlane: ControlPlane, registry: BenchRegistry): Promise<World> {
+    const world = new World(controlPlane, registry);
     world.#namespace = await world.cluster.namespace();
     const start: ObserverStart = {
       type: "start",
       kubernetes: { endpoints: [controlPlane.etcdUrl] },
-      registry: { endpoints: etcd.endpoints },
+      registry: registry.access,
     };
     world.#observer.send(start);
     await once(world.#observer, "message");
@@ -52,24 +53,27 @@ export class World {
   }
 
   get size(): number {
-    return this.#instances.length;
+    return Array.from(this.#instances.values(), ({ length }) => length).reduce((sum, length) => sum + length, 0);
   }
 
-  /** Adds running, registered pods until there are `count`. */
+  /** Adds running, registered pods until there are `count`, each kind with its share. */
   async growTo(count: number, progress: (done: number) => void): Promise<void> {
-    while (this.#instances.length < count) {
-      const batch = Math.min(1_000, count - this.#instances.length);
-      const nodes: FixtureNode[] = [];
-      for (let i = 0; i < batch; i++) nodes.push(await this.#nextNode());
-      const made = await mapBounded(nodes, PARALLEL, (node, i) => this.#instance(node, this.#instances.length + i));
-      this.#instances.push(...made);
-      progress(this.#instances.length);
+    for (const [kind, instances] of this.#instances) {
+      const share = kind.share(count);
+      while (instances.length < share) {
+        const batch = Math.min(1_000, share - instances.length);
+        const nodes: FixtureNode[] = [];
+        for (let i = 0; i < batch; i++) nodes.push(await this.#nextNode());
+        instances.push(...(await mapBounded(nodes, PARALLEL, (node) => this.#instance(kind, node))));
+        progress(this.size);
+      }
     }
   }
 
-  /** Takes out the instances that are to die next. */
-  take(count: number): BenchInstance[] {
-    return this.#instances.splice(0, count);
+  /** Takes out the instances that are to die next: as many as asked for, but at most half of those that there are. */
+  take(kind: RegistrationKind, count: number): BenchInstance[] {
+    const instances = this.#instances.get(kind) ?? [];
+    return instances.splice(0, Math.min(count, Math.floor(instances.length / 2)));
   }
 
   /** What both sides committed since the last call. */
@@ -85,7 +89,6 @@ export class World {
   async close(): Promise<void> {
     this.#observer.disconnect();
     await once(this.#observer, "exit");
-    await this.session.close();
   }
 
   async #nextNode(): Promise<FixtureNode> {
@@ -97,7 +100,8 @@ export class World {
     return this.#node;
   }
 
-  async #instance(node: FixtureNode, index: number): Promise<BenchInstance> {
+  async #instance(kind: RegistrationKind, node: FixtureNode): Promise<BenchInstance> {
+    const index = this.#made++;
     const app = `service-${index % SERVICES}`;
     const pod = await this.cluster.runPod({
       namespace: this.#namespace,
@@ -105,14 +109,6 @@ export class World {
       labels: { app, version: "v1", team: `team-${index % 20}` },
       annotations: { "example.com/freight": FREIGHT },
     });
-    return { pod, key: await this.#register(kratos({ service: app, host: pod.address, port: 9000 })) };
-  }
-
-  async #register(layout: Layout): Promise<string> {
-    const lease = await this.session.grant(LONG_LEASE_SECONDS);
-    const [entry] = layout.entries(lease);
-    if (entry === undefined) throw new Error("the layout writes no key");
-    await this.session.put(entry.key, entry.value, lease);
-    return entry.key;
+    return { pod, id: await kind.register(app, pod) };
   }
 }
