@@ -207,10 +207,11 @@ describe("what hangs on a gRPC connection", { timeout: 60_000 }, () => {
     // Its kernel goes on answering: the connection stands.
     old.pause();
     await startGrpcRegistrant(server, one.service, [address(one)]);
-    expect(await adapter.quarantine(record, fence(), never)).toEqual({ outcome: "Changed" });
+    // No list shows it: a client came that has something in this service.
     await eventually(() => {
       expect(view.get(record.id)?.version).not.toBe(record.version);
-    });
+    }, 5_000);
+    expect(await adapter.quarantine(record, fence(), never)).toEqual({ outcome: "Changed" });
     expect(view.get(record.id)?.seenAt).toBeGreaterThan(record.seenAt);
     expect(await api.consumerList(one.service)).toHaveLength(1);
   });
