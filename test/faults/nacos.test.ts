@@ -1,6 +1,7 @@
 /** Nacos through the whole operator: what leaves, what stays, and that a newborn on a reused address is never taken. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import type { RegistrationReportEviction } from "../../src/api/v1alpha1/index.ts";
 import { type ControlPlane, NACOS_USER, type NacosServer, startControlPlane, startNacos } from "../env/index.ts";
 import { ClusterFixture, type FixtureNode, type FixturePod } from "../support/cluster-fixture.ts";
 import { NacosApi, type NacosRegistration } from "../support/nacos-api.ts";
@@ -8,6 +9,7 @@ import { startGrpcRegistrant } from "../support/nacos-registrants.ts";
 import { type Operator, startOperator } from "../support/operator.ts";
 import { installOperator, OPERATOR_NAMESPACE } from "../support/operator-install.ts";
 import { applyNacosRegistry, applyPolicy, findReport, getRegistry } from "../support/operator-objects.ts";
+import { untilEvent } from "../support/operator-seen.ts";
 import { eventually } from "../support/operator-wait.ts";
 import { nacosId } from "../support/registry-nacos.ts";
 
@@ -149,29 +151,69 @@ describe.each([
 });
 
 describe("an instance that hangs on a gRPC connection", () => {
-  test("is not evicted but reported as what can not be, and taken out of rotation by a policy that says so", async () => {
+  test("is left alone when a person took it out of rotation", async () => {
+    const service = "switched-off";
     const before = await live();
     const pod = await fixture.runPod({ namespace, node });
-    const process = await startGrpcRegistrant(nacos, "grpc", [`${pod.address}:${String(PORT)}`], api);
+    const process = await startGrpcRegistrant(nacos, service, [`${pod.address}:${String(PORT)}`], api);
+    await untilLive(before + 1);
+    await api.setEnabled(registrationOf(pod, service, { metadata: { owner: "registrant" }, weight: 3 }), false);
+    const mark = await operator.metrics();
+    await operator.untilCaughtUp(beat);
+    await eventually("it was judged many times since", async () => {
+      const now = await operator.metrics();
+      return now.sum("hygeia_judgements_total") > mark.sum("hygeia_judgements_total") + 5 * (before + 1);
+    });
+    expect(await api.list(service)).toMatchObject([{ enabled: false }]);
+    await process.stop();
+    await eventually("the operator has seen it leave", async () => {
+      await beat();
+      return (await live()) === before;
+    });
+  });
+
+  test("is taken out of rotation when its pod has ended, and put back when a pod lives at its address again", async () => {
+    const service = "grpc";
+    const before = await live();
+    const pod = await fixture.runPod({ namespace, node });
+    const frozen = await startGrpcRegistrant(nacos, service, [`${pod.address}:${String(PORT)}`], api);
     await untilLive(before + 1);
     await operator.untilCaughtUp(beat);
     // Its node has stopped it, and goes on answering for it.
-    process.pause();
+    frozen.pause();
     await fixture.confirmDeath(pod);
-    await eventually("a delete is known to be in vain", async () => {
+    await eventually("callers are told nothing of it", async () => {
       await beat();
-      const report = await findReport(fixture.client, "evict");
-      return report?.status?.findings?.some(
-        ({ service, blockedBy }) => service === "grpc" && blockedBy === "RemovalNotPossible",
-      );
+      return (await api.consumerList(service)).length === 0;
     });
-    expect(await api.list("grpc")).toMatchObject([{ enabled: true }]);
-    await applyPolicy(fixture.client, "evict", { registries: ["nacos"], namespace, zombies: { action: "Quarantine" } });
-    await eventually("it is out of rotation", async () => {
+    expect(await api.list(service)).toMatchObject([{ enabled: false, weight: 3, metadata: { owner: "registrant" } }]);
+    expect(await untilReported(service, "Quarantined")).toMatchObject({ evidence: "Confirmed" });
+
+    await fixture.removePod(pod);
+    const { addresses } = pod;
+    const heir = await fixture.runPod({ namespace, node, addresses });
+    await startGrpcRegistrant(nacos, service, [`${heir.address}:${String(PORT)}`], api);
+    await eventually("callers are told of the heir", async () => {
       await beat();
-      return (await api.list("grpc")).some(({ enabled }) => !enabled);
+      return (await api.consumerList(service)).length === 1;
     });
-    expect(await api.consumerList("grpc")).toEqual([]);
-    expect(await api.list("grpc")).toMatchObject([{ enabled: false, weight: 3, metadata: { owner: "registrant" } }]);
+    expect(await api.list(service)).toMatchObject([{ enabled: true, weight: 3, metadata: { owner: "registrant" } }]);
+    await untilReported(service, "Released");
+    const event = await untilEvent(
+      fixture.client,
+      { kind: "RegistrationPolicy", name: "evict" },
+      "InstanceReleased",
+      /grpc/,
+    );
+    expect(event.type).toBe("Normal");
   });
 });
+
+/** What the report says of an eviction from a service, when it says this. */
+async function untilReported(service: string, result: string): Promise<RegistrationReportEviction> {
+  return eventually(`the report says ${result} of ${service}`, async () => {
+    await beat();
+    const report = await findReport(fixture.client, "evict");
+    return report?.status?.evictions?.find((one) => one.service.endsWith(service) && one.result === result);
+  });
+}

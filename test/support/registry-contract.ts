@@ -563,6 +563,8 @@ export function describeRegistryContract(name: string, start: () => Promise<Regi
         it(`${act} touches nothing when another process has registered`, async ({ skip }) => {
           const running = run();
           if (!running.adapter.capabilities.quarantine) skip();
+          // What a quarantine wrote can hide what another process registers.
+          if (!goal && !running.adapter.capabilities.exactGuard) skip();
           const record = await ready(running, goal);
           await harness.register({ ...one, ttl: one.ttl + 1 });
           expect(await call(running.adapter, record, fence(), never)).toEqual({ outcome: "Changed" });

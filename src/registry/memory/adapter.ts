@@ -137,7 +137,7 @@ export class MemoryAdapter implements RegistryAdapter {
     if (!fence.isValid()) return { outcome: "Fenced" };
     const entry = registry.get(record.id);
     if (entry === undefined) return { outcome: "Gone" };
-    if (this.#versionOf(entry) !== record.version) return { outcome: "Changed" };
+    if (this.#versionOf(entry) !== record.version || entry.quarantined === quarantined) return { outcome: "Changed" };
     registry.setQuarantined(record.id, quarantined);
     return { outcome: "Done", restore: this.#restoreOf(record, entry) };
   }
