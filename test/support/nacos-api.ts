@@ -77,6 +77,8 @@ export class NacosApi {
     const response = await request(url, { headers: await this.#authentication() });
     const text = await response.body.text();
     if (response.statusCode === 404) return [];
+    // In the moment in which a client leaves, Nacos stumbles over it.
+    if (response.statusCode === 500) return await this.#get(path, query);
     if (response.statusCode !== 200) throw new Error(`GET ${path}: ${String(response.statusCode)} ${text}`);
     return (JSON.parse(text) as { readonly data: readonly unknown[] }).data;
   }

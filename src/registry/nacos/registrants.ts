@@ -8,6 +8,8 @@ import { presumedWriter, type Writers, writersOf } from "./writers.ts";
 const PARALLEL = 8;
 /** More new clients than these are not asked one by one: all services are. */
 const MANY_CLIENTS = 64;
+/** So long a new client is asked what it has registered, milliseconds. */
+const YOUNG_MS = 10_000;
 /** Services that are only asked again for the time that has passed, in one round. */
 const RECHECKED_AT_ONCE = 50;
 
@@ -54,6 +56,8 @@ export class Registrants {
   #known = new Map<string, Known>();
   #listed = groupsOf([]);
   #clients: ReadonlySet<string> | undefined;
+  /** Clients that came a while ago at most, by when: a connection is there before anything is registered through it. */
+  readonly #young = new Map<string, number>();
   readonly #doubted = new Set<string>();
 
   constructor(recheckEvery: number) {
@@ -64,6 +68,7 @@ export class Registrants {
   clear(): void {
     this.#known.clear();
     this.#clients = undefined;
+    this.#young.clear();
   }
 
   /** Asked anew in the next round. */
@@ -120,7 +125,9 @@ export class Registrants {
       due.add(serviceKey(ref));
     const before = this.#clients;
     if (clients === undefined || before === undefined) return due;
-    const came = [...clients].filter((id) => !before.has(id));
+    for (const id of clients) if (!before.has(id)) this.#young.set(id, now());
+    for (const [id, at] of this.#young) if (!clients.has(id) || now() - at > YOUNG_MS) this.#young.delete(id);
+    const came = [...this.#young.keys()];
     if (came.length > MANY_CLIENTS) return new Set(services.keys());
     const published = await mapBounded(came, PARALLEL, (id) => api.published(id, call));
     for (const key of published.flat().map(serviceKey)) if (services.has(key)) due.add(key);
