@@ -57,6 +57,7 @@ export async function startConsulBench({ scope, log }: StartContext): Promise<Be
     forgetting: {
       rule: `a TTL of ${SHORT_TTL_SECONDS} s and deregistration after ${DEREGISTER_AFTER}`,
       limitMs: REAP_LIMIT_MS,
+      samples: 200,
       register: async ({ name, address }) => {
         const id = `left-${name}`;
         const check = {

@@ -23,11 +23,12 @@ export interface ForgettingFigures {
   readonly rule: string;
   /** From the same commits to the departure of what nobody evicts, milliseconds. */
   readonly life: Distribution;
+  /** How many were still there in the end, and how long after the first death that was, milliseconds. */
+  readonly stayed: number;
+  readonly watchedMs: number;
 }
 
-/** Registrations left to the registry: as many as give a fair picture without loading the machine. */
-const FORGOTTEN = 200;
-/** What nobody forgets leaves by eviction alone. */
+/** For what leaves by eviction. */
 const EVICTION_LIMIT_MS = 60_000;
 
 /** Lets pods die at a steady rate, each confirmed as by its kubelet, and times both ends of each death. */
@@ -40,7 +41,9 @@ export async function runDeaths(
   const victims = world.take(kind, count);
   const { forgetting } = kind;
   const left =
-    forgetting === undefined ? new Map<string, Leaving>() : await leave(world, forgetting, victims.slice(0, FORGOTTEN));
+    forgetting === undefined
+      ? new Map<string, Leaving>()
+      : await leave(world, forgetting, victims.slice(0, forgetting.samples));
   await world.observe();
 
   const startedAt = performance.now();
@@ -49,6 +52,7 @@ export async function runDeaths(
     const wait = startedAt + (i * 1000) / rate - performance.now();
     if (wait > 0) await delay(wait);
     left.get(id)?.crash();
+    kind.crash?.(id);
     pending.push(world.cluster.confirmDeath(pod));
   }
   await Promise.all(pending);
@@ -56,17 +60,22 @@ export async function runDeaths(
 
   const podWrites = new Map<string, number>();
   const departures = new Map<string, number>();
-  const awaited = [...victims.map(({ id }) => id), ...Array.from(left.values(), ({ id }) => id)];
-  await eventually(
-    "every entry of a dead pod has left the registry",
-    async () => {
-      const seen = await world.observe();
-      for (const [pod, at] of seen.podWrites) if (!podWrites.has(pod)) podWrites.set(pod, at);
-      for (const [id, at] of seen.departures) if (!departures.has(id)) departures.set(id, at);
-      return awaited.every((id) => departures.has(id));
-    },
-    forgetting?.limitMs ?? EVICTION_LIMIT_MS,
-  );
+  const look = async (): Promise<void> => {
+    const seen = await world.observe();
+    for (const [pod, at] of seen.podWrites) if (!podWrites.has(pod)) podWrites.set(pod, at);
+    for (const [id, at] of seen.departures) if (!departures.has(id)) departures.set(id, at);
+  };
+  const leftAll = async (ids: readonly string[]): Promise<boolean> => {
+    await look();
+    return ids.every((id) => departures.has(id));
+  };
+  await eventually("every dead pod's entry is evicted", () => leftAll(victims.map(({ id }) => id)), EVICTION_LIMIT_MS);
+  const forgotten = Array.from(left.values(), ({ id }) => id);
+  if (forgetting !== undefined) {
+    const waited = eventually("the registry has forgotten the others", () => leftAll(forgotten), forgetting.limitMs);
+    await (forgetting.mayStay === true ? waited.catch(() => undefined) : waited);
+  }
+  const watchedMs = performance.now() - startedAt;
   await world.cluster.each(victims, ({ pod }) => world.cluster.removePod(pod));
 
   const lifeOf = ({ pod }: BenchInstance, id: string): number =>
@@ -81,9 +90,11 @@ export async function runDeaths(
       life: distributionOf(
         victims.flatMap((victim) => {
           const leaving = left.get(victim.id);
-          return leaving === undefined ? [] : [lifeOf(victim, leaving.id)];
+          return leaving === undefined || !departures.has(leaving.id) ? [] : [lifeOf(victim, leaving.id)];
         }),
       ),
+      stayed: forgotten.filter((id) => !departures.has(id)).length,
+      watchedMs,
     },
   };
 }

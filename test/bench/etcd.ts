@@ -27,6 +27,7 @@ export async function startEtcdBench({ scope, log }: StartContext): Promise<Benc
     forgetting: {
       rule: "a lease of 15 s",
       limitMs: (2 * SHORT_LEASE_SECONDS + 30) * 1000,
+      samples: 200,
       register: async ({ address: host }) => {
         const layout = kratos({ service: "baseline", host, port: PORT, namespace: UNMANAGED });
         const registrant = await Registrant.register(session, layout, { ttl: SHORT_LEASE_SECONDS });

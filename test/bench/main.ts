@@ -4,10 +4,15 @@ import { parseArgs } from "node:util";
 
 import { startConsulBench } from "./consul.ts";
 import { startEtcdBench } from "./etcd.ts";
+import { startNacosBench } from "./nacos.ts";
 import { asTable, type BenchReport, type RegistryFigures } from "./report.ts";
 import { type BenchPlan, runRegistry } from "./run.ts";
 
-const starts: Readonly<Record<string, BenchPlan["start"]>> = { consul: startConsulBench, etcd: startEtcdBench };
+const starts: Readonly<Record<string, BenchPlan["start"]>> = {
+  consul: startConsulBench,
+  etcd: startEtcdBench,
+  nacos: startNacosBench,
+};
 
 interface Arguments {
   readonly plans: readonly BenchPlan[];

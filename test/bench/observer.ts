@@ -1,11 +1,14 @@
 import { type EtcdAccess, EtcdSession, type EtcdWatch } from "../support/registrants/index.ts";
 import { ConsulDepartures } from "../support/consul-departures.ts";
+import { NacosApi } from "../support/nacos-api.ts";
+import { NacosDepartures } from "../support/nacos-departures.ts";
 import type { RegistryAccess } from "./registry.ts";
 
 /**
  * A process of its own that watches the control plane's etcd and the registry side by side: both ends of a death are
  * timed by one clock, and the load generator's event loop has no part in it. A departure from etcd is timed by the same
- * kind of watch as the pod's write; from Consul when a blocking query shows it.
+ * kind of watch as the pod's write; from Consul when a blocking query shows it, and one from Nacos, or its rotation, when the admin list does, which is half a
+ * second late.
  */
 export interface ObserverStart {
   readonly type: "start";
@@ -58,6 +61,13 @@ async function watchEtcd(
   });
 }
 
+async function follow(source: ConsulDepartures | NacosDepartures): Promise<void> {
+  closers.push(() => {
+    source.close();
+  });
+  await source.start();
+}
+
 async function start({ kubernetes, registry }: ObserverStart): Promise<void> {
   const left = (id: string): void => {
     noteOnce(departures, id);
@@ -71,13 +81,11 @@ async function start({ kubernetes, registry }: ObserverStart): Promise<void> {
     case "Etcd":
       await watchEtcd(registry.etcd, "", { deleted: left });
       break;
-    case "Consul": {
-      const followed = new ConsulDepartures(registry.url, left);
-      closers.push(() => {
-        followed.close();
-      });
-      await followed.start();
-    }
+    case "Consul":
+      await follow(new ConsulDepartures(registry.url, left));
+      break;
+    case "Nacos":
+      await follow(new NacosDepartures(new NacosApi(registry.url), left));
   }
 }
 

@@ -5,7 +5,9 @@ import type { EtcdAccess } from "../support/registrants/index.ts";
 
 /** How the observer's process reaches a registry. */
 export type RegistryAccess =
-  { readonly type: "Etcd"; readonly etcd: EtcdAccess } | { readonly type: "Consul"; readonly url: string };
+  | { readonly type: "Etcd"; readonly etcd: EtcdAccess }
+  | { readonly type: "Consul"; readonly url: string }
+  | { readonly type: "Nacos"; readonly url: string };
 
 /** What a starting registry gets. */
 export interface StartContext {
@@ -30,6 +32,8 @@ export interface RegistrationKind {
   share(instances: number): number;
   /** Registers a pod's process. @returns the entry's id, as the observer calls it */
   register(service: string, pod: FixturePod): Promise<string>;
+  /** What becomes of its process when its pod dies, where that is more than that it says nothing any more. */
+  crash?(id: string): void;
   /** Undefined where the registry never forgets by itself. */
   readonly forgetting: Forgetting | undefined;
 }
@@ -40,6 +44,10 @@ export interface Forgetting {
   readonly rule: string;
   /** Longest wait for it, milliseconds. */
   readonly limitMs: number;
+  /** What is still there by then is no failure, but counted. */
+  readonly mayStay?: true;
+  /** How many of the dying register so: enough for a fair picture, and not so many that they load the machine. */
+  readonly samples: number;
   /** A pod's process registers once more, where nobody evicts, and says that it lives until it crashes. */
   register(pod: FixturePod): Promise<{ readonly id: string; crash(): void }>;
 }

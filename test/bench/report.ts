@@ -1,4 +1,4 @@
-import type { DeathFigures } from "./deaths.ts";
+import type { DeathFigures, ForgettingFigures } from "./deaths.ts";
 import type { Distribution } from "./statistics.ts";
 
 /** What was measured with one number of pods. */
@@ -59,11 +59,13 @@ export function asTable({ date, machine, registries }: BenchReport): string {
 }
 
 function row(pods: number, { kind, deaths, rate, eviction, forgetting, requests }: DeathFigures): string {
-  const left =
-    forgetting === undefined
-      ? "for ever"
-      : `${seconds(forgetting.life.p50)} / ${seconds(forgetting.life.max)} (${forgetting.rule})`;
+  const left = forgetting === undefined ? "for ever" : `${lifeOf(forgetting)} (${forgetting.rule})`;
   return `| ${kind} | ${pods} | ${rate.toFixed(0)}/s | ${deaths} | ${quantiles(eviction)} | ${left} | ${requests.toFixed(1)} |`;
+}
+
+function lifeOf({ life, stayed, watchedMs }: ForgettingFigures): string {
+  if (stayed > 0) return `${stayed} of ${stayed + life.count} still there after ${seconds(watchedMs)}`;
+  return `${seconds(life.p50)} / ${seconds(life.max)}`;
 }
 
 function costs(name: string, empty: number, size: SizeFigures): string {

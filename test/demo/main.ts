@@ -4,6 +4,7 @@ import { Scope, startControlPlane, startEtcd } from "../env/index.ts";
 import { installOperator } from "../support/operator-install.ts";
 import { startOperator } from "../support/operator.ts";
 import { consulDemo } from "./consul-demo.ts";
+import { nacosDemo } from "./nacos-demo.ts";
 import { BrokenPromise, Screen } from "./screen.ts";
 import { manifests, Story } from "./story.ts";
 
@@ -79,11 +80,16 @@ async function holdOpen(screen: Screen, kubeconfig: string): Promise<void> {
 const { values } = parseArgs({
   options: { keep: { type: "boolean", default: false }, registries: { type: "string", default: "etcd" } },
 });
-const demos: Readonly<Record<string, typeof etcdDemo>> = { consul: consulDemo, etcd: etcdDemo };
+const demos: Readonly<Record<string, typeof etcdDemo>> = {
+  consul: consulDemo,
+  etcd: etcdDemo,
+  nacos: nacosDemo,
+};
 const chosen = values.registries.split(",").map((name) => ({ name, play: demos[name] }));
 try {
   for (const { name, play } of chosen) {
-    if (play === undefined) throw new BrokenPromise(`--registries ${name}: this version knows consul and etcd`);
+    if (play === undefined)
+      throw new BrokenPromise(`--registries ${name}: write some of ${Object.keys(demos).join(",")}`);
     const screen = new Screen();
     await play(screen, async (kubeconfig) => {
       if (values.keep) await holdOpen(screen, kubeconfig);

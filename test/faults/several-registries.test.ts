@@ -8,6 +8,7 @@ import { answer, delay as late, hold, KubeProxy } from "../env/proxy/index.ts";
 import type { RegistryActor } from "../support/actors/actor.ts";
 import { startConsulActor } from "../support/actors/consul.ts";
 import { startEtcdActor } from "../support/actors/etcd.ts";
+import { startNacosActor } from "../support/actors/nacos.ts";
 import { ClusterFixture, type FixtureNode, type FixturePod } from "../support/cluster-fixture.ts";
 import { mapBounded } from "../support/concurrency.ts";
 import { type Operator, startOperator } from "../support/operator.ts";
@@ -52,7 +53,7 @@ beforeAll(async () => {
   controlPlane = await startControlPlane();
   fixture = new ClusterFixture(controlPlane);
   [actors, proxy] = await Promise.all([
-    Promise.all([startEtcdActor(fixture.truth), startConsulActor(fixture.truth)]),
+    Promise.all([startEtcdActor(fixture.truth), startConsulActor(fixture.truth), startNacosActor(fixture.truth)]),
     KubeProxy.start(controlPlane),
     installOperator(controlPlane),
   ]);
@@ -174,7 +175,7 @@ test("a zombie leaves each of them, with the evidence that counts there", async 
 });
 
 describe(`one that answers nobody for ${String(OUTAGE_MS / 1000)} s while pods die`, () => {
-  test.each(["etcd", "consul"])(
+  test.each(["etcd", "consul", "nacos"])(
     "%s: the others go on at once, and it is caught up afterwards",
     async (name) => {
       const silent = actors.find((actor) => actor.name === name);
