@@ -98,6 +98,21 @@ describe("what an HTTP client registered", () => {
   });
 });
 
+describe("what took the place of something in quarantine", () => {
+  it("is seen with its own metadata when it is released, and not with those of the dead", async () => {
+    const { adapter, view } = run();
+    const own = (process: string): NacosRegistration => ({ ...one, weight: 3, metadata: { process } });
+    await api.register(own("first"));
+    const record = await current(view);
+    expect((await adapter.quarantine(record, fence(), never)).outcome).toBe("Done");
+    await api.register(own("second"));
+    const heir = await current(view);
+    expect(heir.quarantined).toBe(true);
+    expect((await adapter.release(heir, fence({ traceId: "heir" }), never)).outcome).toBe("Done");
+    expect(await api.list(one.service)).toMatchObject([{ enabled: true, weight: 3, metadata: { process: "second" } }]);
+  });
+});
+
 describe("what is persistent", () => {
   it("is removed for good", async () => {
     const { adapter, view } = run();

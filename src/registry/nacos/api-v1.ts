@@ -29,6 +29,7 @@ const TRIES = 3;
  */
 export class LegacyApi implements NacosApi {
   readonly version: string;
+  readonly overlaysMetadata: boolean;
   readonly #client: NacosClient;
   readonly #namespace: string;
   readonly #knowsClients: boolean;
@@ -38,6 +39,7 @@ export class LegacyApi implements NacosApi {
     this.#namespace = namespace;
     this.version = version;
     this.#knowsClients = !version.startsWith("1.");
+    this.overlaysMetadata = !version.startsWith("1.");
   }
 
   async list(known: Listing | undefined, call: NacosCall): Promise<Listing> {

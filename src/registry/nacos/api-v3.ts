@@ -23,6 +23,7 @@ const TRIES = 3;
 /** The admin API of Nacos 3.x. */
 export class AdminApiV3 implements NacosApi {
   readonly version: string;
+  readonly overlaysMetadata = true;
   readonly #client: NacosClient;
   readonly #namespace: string;
 

@@ -52,6 +52,11 @@ export interface NacosApi {
   published(clientId: string, call: NacosCall): Promise<readonly ServiceRef[]>;
   /** Undefined when there is no such client, or the server can not tell. */
   client(clientId: string, call: NacosCall): Promise<ClientState | undefined>;
+  /**
+   * Whether metadata that {@link update} writes lie over the registrant's own, key by key, so that an update without any
+   * shows the registrant's own again (2.0 and newer); else they take their place.
+   */
+  readonly overlaysMetadata: boolean;
   /** Writes weight, enabled and metadata, whole. Never to be called for what is not listed. */
   update(instance: NacosInstance, call: NacosCall): Promise<void>;
   /** Takes away what HTTP registered; does nothing, without a word, to what gRPC registered. */

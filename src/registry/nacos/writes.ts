@@ -1,5 +1,6 @@
 import { RegistryError } from "../errors.ts";
 import type { Fence, InstanceRecord, RestorePayload, WriteResult } from "../port.ts";
+import type { NacosApi } from "./api.ts";
 import { Claims } from "./claims.ts";
 import { NotSent } from "./client.ts";
 import type { Fleet } from "./fleet.ts";
@@ -115,14 +116,15 @@ export class Writes {
       // The write replaces weight and metadata too: they are sent as they are.
       send: async ({ server, instance }, beforeSend) => {
         const api = await server.api(signal);
-        await api.update({ ...instance, enabled }, { ...server.call(signal), beforeSend });
+        const written = enabled ? releasedIn(api, instance) : { ...instance, enabled };
+        await api.update(written, { ...server.call(signal), beforeSend });
       },
       isDone: (seen) => seen === undefined || seen.instance.enabled === enabled,
       finish: async ({ server, instance }) => {
         if (enabled || (await look(server, ref, this.#options, signal)) !== undefined) return "Done";
         // It left in the moment of the write: what Nacos now keeps for its address must not meet who comes there next.
         const api = await server.api(signal);
-        await api.update({ ...instance, enabled: true }, server.call(signal));
+        await api.update(releasedIn(api, instance), server.call(signal));
         return "Gone";
       },
     });
@@ -199,6 +201,11 @@ export class Writes {
       await clock.sleep(LOOK_EVERY_MS, signal);
     }
   }
+}
+
+/** A quarantine left metadata for whoever registers there next: an heir is to be seen with its own again. */
+function releasedIn({ overlaysMetadata }: NacosApi, instance: NacosInstance): NacosInstance {
+  return { ...instance, enabled: true, ...(overlaysMetadata && { metadata: {} }) };
 }
 
 function isAt(instance: NacosInstance, ref: InstanceRef): boolean {
