@@ -7,12 +7,13 @@ import type { TruthLog } from "../truth.ts";
 import type { RegistryActor } from "./actor.ts";
 
 const PORT = 8080;
-/** Nacos itself must forget nobody while a test looks on. */
+/** Nacos itself must forget nobody while a test looks on: neither an instance without heartbeats nor its client. */
+const SETTINGS = ["nacos.naming.client.expired.time=3600000"];
 const UNHURRIED = { "preserved.heart.beat.timeout": "3600000", "preserved.ip.delete.timeout": "3600000" };
 
 /** A Nacos with instances that registered over HTTP. */
 export async function startNacosActor(truth: TruthLog): Promise<RegistryActor> {
-  const server = await startNacos();
+  const server = await startNacos({ settings: SETTINGS });
   const api = new NacosApi(server.url);
   const oracle = new EntryOracle(truth, async () => new Set((await api.all()).keys()));
   const departures = new NacosDepartures(api, (id) => {
