@@ -134,7 +134,10 @@ describe("the leader is stopped in the middle of a batch and continued when anot
       "the first knows that it leads no more",
       () => first.log.having({ msg: "this replica leads no more: its caches stay warm" }).length > 0,
     );
-    const outcomes = first.log.having({ step: "done" }).slice(finished);
+    const outcomes = await eventually("what it had sent has ended", () => {
+      const since = first.log.having({ step: "done" }).slice(finished);
+      return since.length >= 2 * WRITTEN && since;
+    });
     expect(outcomes.filter(({ outcome }) => outcome === "Evicted" || outcome === "NotVerified")).toEqual([]);
     await stage.untilCaughtUp(second);
     await stage.untilLive(second, living);
