@@ -1,3 +1,4 @@
+import type { RegistrationReportEviction, RegistrationReportFinding } from "../../src/api/v1alpha1/index.ts";
 import { type ControlPlane, startControlPlane } from "../env/index.ts";
 import { KubeProxy } from "../env/proxy/index.ts";
 import type { Metadata, RegistryActor, RegistryExtras } from "./actors/actor.ts";
@@ -11,7 +12,6 @@ import { type Operator, type OperatorOptions, startOperator } from "./operator.t
 import { installOperator } from "./operator-install.ts";
 import { applyPolicy, findReport, type PolicyOptions } from "./operator-objects.ts";
 import { eventually } from "./operator-wait.ts";
-import type { RegistrationReportEviction, RegistrationReportFinding } from "../../src/api/v1alpha1/index.ts";
 
 /** Name of the policy on every stage. */
 export const POLICY = "all";
