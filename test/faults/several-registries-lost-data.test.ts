@@ -10,6 +10,8 @@ const INSTANCES = 18;
 const SERVICES = 6;
 /** Pods that die while the registries are away, and whose addresses others have when they are back. */
 const INHERITED = 4;
+/** Who registered in a service of Nacos is asked once in half a minute when nothing else gives reason to; milliseconds. */
+const RECOVERY = 90_000;
 const ours = { cluster: "blue" };
 const theirs = { cluster: "green" };
 
@@ -56,13 +58,14 @@ describe("all registries lose all their data while the operator runs", () => {
     await wiped;
     const again = [...heirs, ...instances];
     const registered = await stage.fixture.each(again, ({ pod, service }) => stage.register(pod, service));
-    await eventually("the operator knows all of them again", async () => {
+    const isListed = async (): Promise<boolean> => {
       await stage.beat();
       const metrics = await operator.metrics();
       return stage.actors.every(({ name }) => {
         return metrics.sum("hygeia_registry_instances", { registry: name }) === registered.length;
       });
-    });
+    };
+    await eventually("the operator knows all of them again", isListed, RECOVERY);
     await stage.untilJudgedAgain(operator);
     await stage.verify();
     await stage.fixture.each(heirs, ({ pod }) => stage.fixture.startPod(pod));
