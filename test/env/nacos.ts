@@ -1,4 +1,4 @@
-import { appendFileSync, copyFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -37,6 +37,8 @@ export interface NacosServer {
   /** What runs it; its class path holds Nacos' Java client too. */
   readonly java: string;
   readonly classPath: string;
+  /** Stops it and starts it again empty; with `password`, without its administrator. */
+  wipe(): Promise<void>;
   /** Ends it and removes its data. */
   stop(): Promise<void>;
 }
@@ -84,7 +86,12 @@ export async function startNacos(options: NacosOptions = {}): Promise<NacosServe
       readyTimeout: 180_000,
     });
     if (password !== undefined) await createAdministrator(url, password);
-    return { url, process, directory, java, classPath, stop: () => scope.stop() };
+    const wipe = async (): Promise<void> => {
+      await process.stop();
+      rmSync(join(directory, "data"), { recursive: true, force: true });
+      await process.start();
+    };
+    return { url, process, directory, java, classPath, wipe, stop: () => scope.stop() };
   });
 }
 

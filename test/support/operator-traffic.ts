@@ -25,6 +25,10 @@ export const laterPodPages: Matcher = (request) => podLists(request) && request.
 /** Everything that asks for pods themselves: complete lists, and the confirm reads before a write. */
 export const podReads: Matcher = (request) => aboutPods(request) && !request.isWatch && !podBarriers(request);
 
+/** Reads of the pods at one address: the last look before a write. */
+export const addressReads: Matcher = (request) =>
+  aboutPods(request) && request.query.get("fieldSelector")?.startsWith("status.podIP=") === true;
+
 export const podWatches: Matcher = (request) => aboutPods(request) && request.isWatch;
 
 /** Reads of one pod that only ask for the present revision. */

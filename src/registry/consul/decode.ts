@@ -30,7 +30,7 @@ export function decode({ node, service }: Pick<CatalogEntry, "node" | "service">
   if (service.Service === CONSUL_SERVICE) return "ConsulItself";
   // A service without an address is at its node's.
   const address = service.Address === "" ? node.Address : service.Address;
-  const first = endpointOf(address, service.Port);
+  const first = endpointOf(address, service.Port ?? 0);
   if (first === undefined) return "InvalidAddress";
   return {
     service: service.Service,

@@ -18,7 +18,8 @@ export interface CatalogService {
   readonly Service: string;
   readonly Kind?: string;
   readonly Address: string;
-  readonly Port: number;
+  /** Left out when it is 0. */
+  readonly Port?: number;
   readonly Tags?: readonly string[] | null;
   readonly Meta?: Readonly<Record<string, string>> | null;
   readonly TaggedAddresses?: Readonly<Record<string, { readonly Address: string; readonly Port: number }>> | null;
@@ -122,7 +123,7 @@ function isService(value: unknown): boolean {
     typeof value["Service"] === "string" &&
     value["Service"] !== "" &&
     typeof value["Address"] === "string" &&
-    typeof value["Port"] === "number" &&
+    (value["Port"] === undefined || typeof value["Port"] === "number") &&
     isIndex(value["CreateIndex"]) &&
     isIndex(value["ModifyIndex"])
   );

@@ -12,36 +12,61 @@ const PORT = 8080;
 export async function startConsulActor(truth: TruthLog): Promise<RegistryActor> {
   const server = await startConsul();
   const api = new ConsulApi(server.url);
-  const oracle = new EntryOracle(truth, async () => {
+  const list = async (): Promise<ReadonlySet<string>> => {
     const services = (await api.services(EXTERNAL_NODE)) ?? [];
-    return new Set(services.map((id) => `${EXTERNAL_NODE}/${id}`));
-  });
-  const departures = new ConsulDepartures(server.url, (id) => {
-    oracle.left(id);
-  });
-  await departures.start();
+    return new Set(services.map(idOf));
+  };
+  const oracle = new EntryOracle(truth, list);
+  const follow = async (): Promise<ConsulDepartures> => {
+    const departures = new ConsulDepartures(server.url, (id) => {
+      oracle.left(id);
+    });
+    await departures.start();
+    return departures;
+  };
+  let departures = await follow();
   return {
     name: "consul",
     oracle,
-    apply: async (client) => {
-      await applyConsulRegistry(client, "consul", { endpoints: [server.url] });
+    endpoints: [server.url],
+    apply: async (client, endpoints = [server.url], spec = {}) => {
+      await applyConsulRegistry(client, "consul", { endpoints: [...endpoints], spec });
     },
-    register: async ({ address: host, name, uid }, service) => {
-      const id = `${EXTERNAL_NODE}/${name}`;
-      oracle.registering(id, uid);
-      const registration = { id: name, service, host, port: PORT, status: "passing" as const };
+    register: async ({ address: host, uid }, service, meta = {}) => {
+      // Named by its address: whoever comes to the address next registers the very same entry.
+      const id = `${service}-${host}`;
+      oracle.registering(idOf(id), uid);
+      const registration = { id, service, host, port: PORT, meta, status: "passing" as const };
       await api.put("/v1/catalog/register", catalogRegistration(registration));
-      return id;
+      return idOf(id);
     },
+    registerStranger: async ({ service, host, port = PORT, metadata: meta = {} }) => {
+      const id = `${service}-${host}-${String(port)}`;
+      const registration = { id, service, host, port, meta, status: "passing" as const };
+      await api.put("/v1/catalog/register", catalogRegistration(registration));
+      return idOf(id);
+    },
+    list,
     pause: () => {
       server.process.pause();
     },
     resume: () => {
       server.process.resume();
     },
+    wipe: async () => {
+      oracle.registryLost();
+      departures.close();
+      await server.wipe();
+      departures = await follow();
+      oracle.registryBack();
+    },
     close: async () => {
       departures.close();
       await server.stop();
     },
   };
+}
+
+function idOf(service: string): string {
+  return `${EXTERNAL_NODE}/${service}`;
 }

@@ -12,37 +12,60 @@ const PORT = 8080;
 export async function startEtcdActor(truth: TruthLog): Promise<RegistryActor> {
   const server = await startEtcd();
   const session = new EtcdSession({ endpoints: server.endpoints });
-  const oracle = new EntryOracle(truth, async () => {
+  const list = async (): Promise<ReadonlySet<string>> => {
     const { keys } = await session.list(`${PREFIX}/`);
     return new Set(keys.map(({ key }) => key));
-  });
-  const { revision } = await session.list("/nothing/");
-  const watch = session.watch(`${PREFIX}/`, revision + 1, {
-    put: () => undefined,
-    deleted: (key) => {
-      oracle.left(key);
-    },
-    gap: () => undefined,
-  });
+  };
+  const oracle = new EntryOracle(truth, list);
+  const follow = async (): Promise<ReturnType<EtcdSession["watch"]>> => {
+    const { revision } = await session.list("/nothing/");
+    return session.watch(`${PREFIX}/`, revision + 1, {
+      put: () => undefined,
+      deleted: (key) => {
+        oracle.left(key);
+      },
+      gap: () => undefined,
+    });
+  };
+  let watch = await follow();
+  const write = async (layout: ReturnType<typeof etcdNaming>, before: (key: string) => void): Promise<string> => {
+    const [entry] = layout.entries("0");
+    if (entry === undefined) throw new Error("the layout writes no key");
+    before(entry.key);
+    await session.put(entry.key, entry.value);
+    return entry.key;
+  };
   return {
     name: "etcd",
     oracle,
-    apply: async (client) => {
+    endpoints: server.endpoints,
+    apply: async (client, endpoints = server.endpoints, spec = {}) => {
       const layouts = [{ layout: "EtcdNaming" as const, prefix: PREFIX }];
-      await applyRegistry(client, "etcd", { endpoints: server.endpoints, layouts });
+      await applyRegistry(client, "etcd", { endpoints, layouts, spec });
     },
-    register: async ({ address: host, uid }, service) => {
-      const [entry] = etcdNaming({ service: `${PREFIX}/${service}`, host, port: PORT, lease: "Unleased" }).entries("0");
-      if (entry === undefined) throw new Error("the layout writes no key");
-      oracle.registering(entry.key, uid);
-      await session.put(entry.key, entry.value);
-      return entry.key;
+    register: async ({ address: host, uid }, service, metadata = {}) => {
+      const layout = etcdNaming({ service: `${PREFIX}/${service}`, host, port: PORT, metadata, lease: "Unleased" });
+      return write(layout, (key) => {
+        oracle.registering(key, uid);
+      });
     },
+    registerStranger: async ({ service, host, port = PORT, metadata = {} }) => {
+      const layout = etcdNaming({ service: `${PREFIX}/${service}`, host, port, metadata, lease: "Unleased" });
+      return write(layout, () => undefined);
+    },
+    list,
     pause: () => {
       for (const member of server.members) member.pause();
     },
     resume: () => {
       for (const member of server.members) member.resume();
+    },
+    wipe: async () => {
+      oracle.registryLost();
+      watch.close();
+      await server.wipe();
+      watch = await follow();
+      oracle.registryBack();
     },
     close: async () => {
       watch.close();
