@@ -53,7 +53,8 @@ export async function startNacosBench({ scope, log }: StartContext): Promise<Ben
       limitMs: FORGET_LIMIT_MS,
       samples: 200,
       register: async ({ address: ip }) => {
-        const registration = { service: "left-to-its-heartbeat", ip, port: PORT };
+        // At a port of its own: a client is an address to Nacos, and heartbeats of one registration are the other's too.
+        const registration = { service: "left-to-its-heartbeat", ip, port: PORT + 1 };
         const id = await register(registration);
         const beat = setInterval(() => void api.beat(registration).catch(() => undefined), BEAT_MS);
         beats.add(beat);

@@ -2,8 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import type { NacosApi } from "./nacos-api.ts";
 
-/** Between two lists, milliseconds. */
+/** Shortest wait between two lists, milliseconds. */
 const PAUSE_MS = 50;
+/** What listing takes, the server has twice for others. */
+const REST = 2;
 
 /** Tells which instances leave a Nacos, or its rotation, by listing all of it again and again: Nacos pushes no such thing. */
 export class NacosDepartures {
@@ -28,10 +30,13 @@ export class NacosDepartures {
 
   async #follow(first: ReadonlySet<string>): Promise<void> {
     let listed = first;
+    let took = 0;
     while (!this.#closed.signal.aborted) {
-      await delay(PAUSE_MS, undefined, { ref: false });
+      await delay(Math.max(PAUSE_MS, took * REST), undefined, { ref: false });
+      const startedAt = performance.now();
       // A server that does not answer says nothing about what it holds.
       const now = await this.#inRotation().catch(() => listed);
+      took = performance.now() - startedAt;
       for (const id of listed) if (!now.has(id)) this.#left(id);
       listed = now;
     }
