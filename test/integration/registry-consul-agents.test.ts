@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 
 /** As a service process does: over the npm package, with a TTL check that it keeps passing. */
-function processAt({ url }: ConsulAgent) {
+function processAt({ url }: ConsulAgent, ttl = "1s") {
   const { hostname: host, port } = new URL(url);
   const client = new Consul({ host, port: Number(port) });
   return {
@@ -44,7 +44,7 @@ function processAt({ url }: ConsulAgent) {
         id,
         address: "10.0.0.1",
         port: 80,
-        check: { ttl: "1s", deregistercriticalserviceafter: "10m" },
+        check: { ttl, deregistercriticalserviceafter: "10m" },
       } as Parameters<typeof client.agent.service.register>[0] & object),
     beat: (note = "") => client.agent.check.pass({ id: `service:${id}`, note }),
     fail: (note: string) => client.agent.check.fail({ id: `service:${id}`, note }),
@@ -71,8 +71,16 @@ function portOf({ url }: ConsulAgent): number {
 }
 
 async function serfHealth(node: string): Promise<string | undefined> {
-  const checks = (await api.get(`/v1/health/node/${node}`)) as readonly { CheckID: string; Status: string }[];
-  return checks.find(({ CheckID }) => CheckID === "serfHealth")?.Status;
+  return checkOf(node, "serfHealth");
+}
+
+/** The catalog's word on a check; default that of the present instance. */
+async function checkOf(node: string, check = `service:${id}`): Promise<string | undefined> {
+  const checks = (await api.get(`/v1/health/node/${node}?consistent`)) as readonly {
+    CheckID: string;
+    Status: string;
+  }[];
+  return checks.find(({ CheckID }) => CheckID === check)?.Status;
 }
 
 describe("with its agent alive", () => {
@@ -207,16 +215,22 @@ describe("with its agent alive", () => {
     await eventually(() => {
       expect(view.freshness().caughtUpTo).toBeGreaterThan(0);
     });
-    const registrant = processAt(agent);
+    // Long enough to see it pass, and short enough to see it run out.
+    const registrant = processAt(agent, "4s");
     await registrant.register();
     await registrant.beat();
+    await eventually(async () => {
+      expect(await checkOf(agent.node)).toBe("passing");
+    });
+    const passing = performance.now();
     await eventually(() => {
-      expect(view.get(`${agent.node}/${id}`)?.touchedAfter).toBeGreaterThan(0);
+      expect(view.freshness().caughtUpTo).toBeGreaterThan(passing);
     });
     const alive = await listed(view, agent.node);
     await eventually(() => {
       expect(view.get(alive.id)?.version).not.toBe(alive.version);
-    });
+    }, 10_000);
+    expect(await checkOf(agent.node)).toBe("critical");
     const { seenAt, writtenAfter, touchedAfter } = alive;
     expect(view.get(alive.id)).toMatchObject({ seenAt, writtenAfter, touchedAfter });
   });
