@@ -4,8 +4,9 @@ import type { NacosApi } from "./nacos-api.ts";
 
 /** Shortest wait between two lists, milliseconds. */
 const PAUSE_MS = 50;
-/** What listing takes, the server has twice for others. */
+/** What listing takes, the server has twice for others, up to so many milliseconds: it may have been stopped meanwhile. */
 const REST = 2;
+const LONGEST_PAUSE_MS = 1_000;
 
 /** Tells which instances leave a Nacos, or its rotation, by listing all of it again and again: Nacos pushes no such thing. */
 export class NacosDepartures {
@@ -32,7 +33,8 @@ export class NacosDepartures {
     let listed = first;
     let took = 0;
     while (!this.#closed.signal.aborted) {
-      await delay(Math.max(PAUSE_MS, took * REST), undefined, { ref: false });
+      const pause = Math.min(Math.max(PAUSE_MS, took * REST), LONGEST_PAUSE_MS);
+      await delay(pause, undefined, { ref: false });
       const startedAt = performance.now();
       // A server that does not answer says nothing about what it holds.
       const now = await this.#inRotation().catch(() => listed);
