@@ -86,7 +86,9 @@ export async function nacosDemo(screen: Screen, wait: (kubeconfig: string) => Pr
       for (const instance of [services.orders, services.stock, services.users]) {
         await crash(screen, cluster, services.api, instance);
       }
-      screen.say("left to Nacos: 30 s without heartbeats, for ever when persistent, for ever when a connection hangs");
+      screen.say(
+        "left to Nacos: 30 s without heartbeats, for ever when persistent, half a minute or more when a connection hangs",
+      );
 
       screen.step("What was done, and on what evidence");
       const evictions = await eventually("the report holds every eviction", async () => {
