@@ -233,6 +233,32 @@ describe("nothing is written", () => {
     expect(asked).toBe(2);
   });
 
+  describe("a registry that takes its time before it writes", () => {
+    /** It asks the fence so late. */
+    function slowAdapter(ms: number, exactGuard: boolean): RegistryAdapter {
+      return {
+        ...registry.adapter,
+        capabilities: { ...registry.adapter.capabilities, exactGuard },
+        deregister: async (record, fence, signal) => {
+          await cluster.advance(ms);
+          return await registry.adapter.deregister(record, fence, signal);
+        },
+      };
+    }
+
+    test("when its guard is not exact: the last look has got old", async () => {
+      await expectUntouched(requestOf({ adapter: slowAdapter(2_000, false) }), "Fenced", /last look got old/);
+    });
+
+    test.each([
+      [1_999, false],
+      [2_000, true],
+    ])("but not after %d ms with exactGuard %s", async (ms, exactGuard) => {
+      const result = await evictor.evict(requestOf({ adapter: slowAdapter(ms, exactGuard) }), never);
+      expect(result).toMatchObject({ outcome: "Evicted" });
+    });
+  });
+
   test("when the registry has another version than every view, and when it has none", async () => {
     const rewrite = (): Promise<WriteResult> => Promise.resolve({ outcome: "Changed" });
     disturbed.deregister = rewrite;

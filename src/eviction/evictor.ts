@@ -59,6 +59,12 @@ const CONFIRM_DEADLINE_MS = 65_000;
 /** How long the read after the write may take. */
 const VERIFY_DEADLINE_MS = 5_000;
 
+/**
+ * How long the last look stands for a write that no exact guard protects, from the judgement that ended it: a pod that is
+ * born, takes over the address and registers the very same entry needs about that long.
+ */
+const CONFIRMED_FOR_MS = 2_000;
+
 /** Answers by which a registry says that it has done nothing. After any other failure the write may have happened. */
 const refusals: ReadonlySet<RegistryErrorCode> = new Set([
   "Unauthenticated",
@@ -80,7 +86,15 @@ export class Evictor {
     const objection = await this.#confirm(request, signal);
     if (objection !== undefined) return { outcome: "NotConfirmed", message: objection };
     request.log.info({ step: "write", version: request.judgement.record.version }, "asks the registry to take it out");
-    return await this.#writeAndVerify(request, signal);
+    return await this.#writeAndVerify({ ...request, fence: this.#fenceOf(request) }, signal);
+  }
+
+  /** What an adapter does before it sends may take its time; where its guard is not exact the last look must not get old. */
+  #fenceOf({ adapter, fence }: EvictionRequest): Fence {
+    if (adapter.capabilities.exactGuard) return fence;
+    const { clock } = this.#parts;
+    const until = clock.monotonic() + CONFIRMED_FOR_MS;
+    return { ...fence, isValid: () => clock.monotonic() < until && fence.isValid() };
   }
 
   /**
@@ -189,7 +203,8 @@ export class Evictor {
 const explainUnwritten: Readonly<Record<"Changed" | "Gone" | "Fenced", string>> = {
   Changed: "the record was written after it was judged",
   Gone: "the record had left by itself",
-  Fenced: "this replica may no longer be the leader, or the policy or registry no longer wants it",
+  Fenced:
+    "this replica may no longer be the leader, the policy or registry no longer wants it, or the last look got old",
 };
 
 function writeOf({ adapter, judgement: { record }, fence, act }: EvictionRequest) {
