@@ -95,6 +95,32 @@ describe("a server that is started anew", () => {
   });
 });
 
+describe("an instance that left and is registered again before the list has shown that it had left", () => {
+  it("is known again soon, though the list never changed", async () => {
+    const one = { service: "quick", ip: "10.7.1.1", port: 80 };
+    await api.register(one);
+    const { adapter, view, counted } = follow([server.url], { servicePrefixes: ["quick"] });
+    const rounds = (): number => counted.calls.get("client.list OK") ?? 0;
+    await isFresh(view);
+    for (let round = 0; round < 3; round++) {
+      const record = view.get(nacosId(one));
+      if (record === undefined) throw new Error("not listed");
+      // Our own delete has the service asked about at once, in which nobody is found then.
+      expect(await adapter.deregister(record, fence(), never)).toMatchObject({ outcome: "Done" });
+      const before = rounds();
+      await eventually(() => {
+        expect(rounds()).toBeGreaterThan(before + 1);
+      });
+      expect(view.get(record.id)).toBeUndefined();
+      await api.register(one);
+      await eventually(() => {
+        expect(view.get(record.id)?.version).not.toBe(record.version);
+        expect(view.get(record.id)).toBeDefined();
+      }, 8_000);
+    }
+  });
+});
+
 describe("several servers", () => {
   let other: NacosServer;
   beforeAll(async () => {

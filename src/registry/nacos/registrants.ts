@@ -10,7 +10,7 @@ const PARALLEL = 8;
 const MANY_CLIENTS = 64;
 /** So long a new client is asked what it has registered, milliseconds. */
 const YOUNG_MS = 10_000;
-/** Services that are only asked again for the time that has passed, in one round. */
+/** Services that are asked again in one round though nothing of them is known to have changed. */
 const RECHECKED_AT_ONCE = 50;
 
 /** What is known of who registered in one service. */
@@ -25,6 +25,8 @@ interface Known {
   readonly askedAt: number;
   /** When it was asked before; a change was made after that. */
   readonly askedBefore: number;
+  /** Nobody registered something that was listed: it leaves the list, or is registered again and the list stays as it is. */
+  readonly isIncomplete: boolean;
 }
 
 /** A service as it is listed. */
@@ -48,8 +50,8 @@ export interface RefreshOptions {
 
 /**
  * Knows who registered each instance. Lists do not say it, and to ask for each service every time would cost too much; so a
- * service is asked when its list changed, when a client came or went that has something in it, when told so, and now
- * and then. What lies between these is why the adapter does not claim an exact guard.
+ * service is asked when its list changed, when a client came or went that has something in it, when told so, as long as
+ * something is listed that nobody registered, and now and then. What lies between these is why the adapter does not claim an exact guard.
  */
 export class Registrants {
   readonly #recheckEvery: number;
@@ -89,7 +91,8 @@ export class Registrants {
       const publishers = await api.publishers(ref, listed, call);
       const stamps = await this.#stamps(api, publishers ?? [], call);
       const askedBefore = known?.askedAt ?? Number.POSITIVE_INFINITY;
-      return [key, { ref, content, publishers, stamps, askedAt, askedBefore }];
+      const isIncomplete = listed.some((instance) => writersIn(instance, publishers, stamps) === undefined);
+      return [key, { ref, content, publishers, stamps, askedAt, askedBefore, isIncomplete }];
     });
     let changed = false;
     for (const [key, answer] of answers) {
@@ -119,7 +122,7 @@ export class Registrants {
     for (const [key, { content }] of services) {
       const known = this.#known.get(key);
       if (known?.content !== content || this.#doubted.has(key) || this.#lostOne(known, clients)) due.add(key);
-      else if (known.askedAt < forgotten) old.push(known);
+      else if (known.isIncomplete || known.askedAt < forgotten) old.push(known);
     }
     for (const { ref } of old.toSorted((a, b) => a.askedAt - b.askedAt).slice(0, RECHECKED_AT_ONCE))
       due.add(serviceKey(ref));
