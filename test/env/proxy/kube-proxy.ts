@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Agent, createServer, request as httpsRequest, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 
 import { stringify } from "yaml";
 
+import { releasePorts, reservePorts } from "../ports.ts";
 import { type Certificate, makeCertificate } from "./certificate.ts";
 import { Exchange, type ProxyRequest } from "./exchange.ts";
 import { BoundRule, type RuleOptions } from "./rules.ts";
@@ -39,17 +39,17 @@ export class KubeProxy {
   readonly #exchanges = new Set<Exchange>();
   readonly #sockets = new Set<Duplex>();
   #route: Route;
-  #port: number;
+  readonly #port: number;
   #certificate: Certificate;
   /** Every request that came, in order. */
   readonly requests: ProxyRequest[] = [];
   /** How many TLS connections were made to the proxy. */
   handshakes = 0;
 
-  private constructor(backend: Backend, certificate: Certificate) {
+  private constructor(backend: Backend, certificate: Certificate, port: number) {
     this.#route = openRoute(backend);
     this.#certificate = certificate;
-    this.#port = 0;
+    this.#port = port;
     this.#server = createServer({ cert: certificate.certificate, key: certificate.key }, (incoming, outgoing) => {
       void this.#serve(incoming, outgoing);
     });
@@ -62,9 +62,10 @@ export class KubeProxy {
     });
   }
 
-  /** Starts a proxy on a free port of 127.0.0.1. */
+  /** Starts a proxy on a port of 127.0.0.1 that stays its own, also while it refuses. */
   static async start(backend: Backend): Promise<KubeProxy> {
-    const proxy = new KubeProxy(backend, makeCertificate("perturbation proxy"));
+    const [port = 0] = await reservePorts(1);
+    const proxy = new KubeProxy(backend, makeCertificate("perturbation proxy"), port);
     await proxy.listen();
     return proxy;
   }
@@ -82,7 +83,6 @@ export class KubeProxy {
   async listen(): Promise<void> {
     this.#server.listen(this.#port, "127.0.0.1");
     await once(this.#server, "listening");
-    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   /** Breaks all connections and refuses new ones until {@link listen}. */
@@ -148,6 +148,7 @@ export class KubeProxy {
     for (const rule of this.#rules) rule.remove();
     if (this.#server.listening) await this.refuse();
     this.#route.agent.destroy();
+    releasePorts([this.#port]);
   }
 
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

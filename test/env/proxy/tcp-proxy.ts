@@ -1,5 +1,7 @@
 import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+import { releasePorts, reservePorts } from "../ports.ts";
 
 type Direction = "ToServer" | "ToClient";
 
@@ -26,22 +28,24 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
   #target: { host: string; port: number };
-  #port = 0;
+  readonly #port: number;
   #mode: TcpMode = { kind: "Forward" };
   #modeChanged = Promise.withResolvers<undefined>();
   /** Connections accepted so far. */
   connections = 0;
 
-  private constructor(target: { host: string; port: number }) {
+  private constructor(target: { host: string; port: number }, port: number) {
     this.#target = target;
+    this.#port = port;
     this.#server = createServer({ noDelay: true }, (client) => {
       this.#accept(client);
     });
   }
 
-  /** Starts a proxy on a free port of 127.0.0.1. */
+  /** Starts a proxy on a port of 127.0.0.1 that stays its own, also while it refuses. */
   static async start(target: { host: string; port: number }): Promise<TcpProxy> {
-    const proxy = new TcpProxy(target);
+    const [port = 0] = await reservePorts(1);
+    const proxy = new TcpProxy(target, port);
     await proxy.listen();
     return proxy;
   }
@@ -79,7 +83,6 @@ export class TcpProxy {
   async listen(): Promise<void> {
     this.#server.listen(this.#port, "127.0.0.1");
     await once(this.#server, "listening");
-    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   /** Breaks all connections and refuses new ones until {@link listen}. */
@@ -92,6 +95,7 @@ export class TcpProxy {
 
   async stop(): Promise<void> {
     if (this.#server.listening) await this.refuse();
+    releasePorts([this.#port]);
     this.setMode({ kind: "Forward" });
   }
 
