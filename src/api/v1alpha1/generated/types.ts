@@ -278,6 +278,9 @@ export interface RegistrationPolicySpec {
   priority: number;
   match: RegistrationPolicyMatch;
   registration: RegistrationPolicyRegistration;
+  dns?: RegistrationPolicyDns;
+  keepalive?: RegistrationPolicyKeepalive;
+  lifecycle?: RegistrationPolicyLifecycle;
 }
 /**
  * Pods this policy is about. Both selectors must match; an absent or empty one matches everything.
@@ -382,6 +385,161 @@ export interface RegistrationPolicyBudget {
    * Evictions a minute whose death nobody saw (evidence Absent or Unconfirmed), in percent of the registry's instances, at least one.
    */
   unexplainedPercentPerMinute: number;
+}
+/**
+ * How the resolvers of the matched pods look names up. Set when a pod is created, as the Kubernetes API allows no later change.
+ */
+export interface RegistrationPolicyDns {
+  /**
+   * Names with fewer dots are tried with the search domains first. Kubernetes' own value is 5.
+   */
+  ndots?: number;
+  /**
+   * Search domains, in the order they are tried, without a dot at the end.
+   *
+   * @minItems 1
+   * @maxItems 32
+   *
+   * Items: A DNS domain such as svc.cluster.local.
+   */
+  searches?: string[];
+  /**
+   * Append keeps the search domains the cluster gives a pod and adds these; Replace gives the pod only these, with dnsPolicy None and the cluster's own name servers, or those of nameservers.
+   */
+  searchMode: "Append" | "Replace";
+  /**
+   * IP addresses of name servers. With searchMode Append they come after the cluster's own, with Replace they take their place.
+   *
+   * @minItems 1
+   * @maxItems 3
+   *
+   * Items: An IPv4 or IPv6 address.
+   */
+  nameservers?: string[];
+  /**
+   * Further options of resolv.conf.
+   *
+   * @minItems 1
+   * @maxItems 16
+   */
+  options?: RegistrationPolicyOption[];
+  /**
+   * AuthorWins leaves alone what the pod's author set; Override sets ndots and options all the same. Neither removes anything.
+   */
+  onConflict: "AuthorWins" | "Override";
+  /**
+   * The resolver in the images, as the owner of this policy asserts it: musl (Alpine) searches differently and reads no more than 250 characters of search domains. Nothing can see it from outside; it decides which warnings the condition DNSSafe gives.
+   */
+  libc: "Any" | "Glibc" | "Musl";
+  /**
+   * Which resolver Go programs use, by netdns in the environment variable GODEBUG of goContainers: Go's own, or the C library's. Unset leaves it to the program.
+   */
+  goResolver: "Go" | "Cgo" | "Unset";
+  /**
+   * Names of the containers that run Go programs.
+   *
+   * @minItems 1
+   * @maxItems 16
+   *
+   * Items: Name of a container.
+   */
+  goContainers?: string[];
+}
+/**
+ * One option.
+ */
+export interface RegistrationPolicyOption {
+  /**
+   * Name of the option, as resolv.conf(5) has it. For ndots see spec.dns.ndots.
+   */
+  name:
+    | "timeout"
+    | "attempts"
+    | "rotate"
+    | "single-request"
+    | "single-request-reopen"
+    | "use-vc"
+    | "edns0"
+    | "trust-ad"
+    | "no-aaaa"
+    | "no-tld-query"
+    | "no-reload";
+  /**
+   * Number for timeout (seconds) and attempts; the others have none.
+   */
+  value?: string;
+}
+/**
+ * TCP keepalive of the matched pods' connections, as sysctls of their network namespace. It sets the times for sockets that have SO_KEEPALIVE on and no times of their own. Set when a pod is created, as the Kubernetes API allows no later change, and left out where a node or the namespace's security level would not let the pod run.
+ */
+export interface RegistrationPolicyKeepalive {
+  /**
+   * How long a connection is idle before the first probe, whole seconds, such as 300s.
+   */
+  time: string;
+  /**
+   * Time between two probes that are not answered, whole seconds, such as 30s.
+   */
+  interval: string;
+  /**
+   * Probes without an answer after which the connection is given up.
+   */
+  probes: number;
+  /**
+   * How long a closed connection waits for the other side's FIN (tcp_fin_timeout), such as 30s. Left as it is when absent.
+   */
+  finTimeout?: string;
+  /**
+   * What the connections pass through, each with the time after which it forgets an idle one. The operator can not see these times; the condition KeepaliveNested says whether the keepalive fits into each.
+   *
+   * @minItems 1
+   * @maxItems 16
+   */
+  paths?: RegistrationPolicyPath[];
+}
+/**
+ * One hop.
+ */
+export interface RegistrationPolicyPath {
+  /**
+   * What a person calls it, for example ingress-nlb.
+   */
+  name: string;
+  /**
+   * A product, for its documented defaults: see docs/pods.md for their source and date. What is set beside it goes before.
+   */
+  preset?:
+    | "AlibabaCLB"
+    | "AlibabaNLB"
+    | "TencentCLB"
+    | "AWSALB"
+    | "AWSNLB"
+    | "AzureLoadBalancer"
+    | "GCPConntrack"
+    | "HuaweiELB"
+    | "IPVS"
+    | "OCINLB";
+  /**
+   * Time after which the hop forgets an idle connection, such as 350s.
+   */
+  idleTimeout?: string;
+  /**
+   * Counts when a keepalive probe counts as traffic at this hop; Ignored where only data does, as in proxies and load balancers of layer 7. Counts when neither this nor a preset says so.
+   */
+  tcpKeepalive?: "Counts" | "Ignored";
+}
+/**
+ * How the matched pods end, so that they can sign off and callers can turn away. Set when a pod is created.
+ */
+export interface RegistrationPolicyLifecycle {
+  /**
+   * The grace period is raised to this where it is shorter, and never lowered.
+   */
+  terminationGracePeriodSeconds?: number;
+  /**
+   * Containers without a preStop hook sleep so long before they are told to end, so that callers have turned away by then. Only where the cluster knows the sleep action (Kubernetes 1.30).
+   */
+  preStopSleepSeconds?: number;
 }
 
 /**

@@ -3132,12 +3132,133 @@ const schema12 = {
             },
           },
         },
+        dns: {
+          type: "object",
+          properties: {
+            ndots: { type: "integer", format: "int32", minimum: 1, maximum: 15 },
+            searches: {
+              type: "array",
+              minItems: 1,
+              maxItems: 32,
+              items: {
+                type: "string",
+                minLength: 1,
+                maxLength: 253,
+                pattern: "^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*$",
+              },
+            },
+            searchMode: { type: "string", maxLength: 16, enum: ["Append", "Replace"], default: "Append" },
+            nameservers: {
+              type: "array",
+              minItems: 1,
+              maxItems: 3,
+              items: { type: "string", minLength: 2, maxLength: 45 },
+            },
+            options: {
+              type: "array",
+              minItems: 1,
+              maxItems: 16,
+              items: {
+                type: "object",
+                required: ["name"],
+                properties: {
+                  name: {
+                    type: "string",
+                    maxLength: 32,
+                    enum: [
+                      "timeout",
+                      "attempts",
+                      "rotate",
+                      "single-request",
+                      "single-request-reopen",
+                      "use-vc",
+                      "edns0",
+                      "trust-ad",
+                      "no-aaaa",
+                      "no-tld-query",
+                      "no-reload",
+                    ],
+                  },
+                  value: { type: "string", maxLength: 8 },
+                },
+              },
+            },
+            onConflict: { type: "string", maxLength: 16, enum: ["AuthorWins", "Override"], default: "AuthorWins" },
+            libc: { type: "string", maxLength: 16, enum: ["Any", "Glibc", "Musl"], default: "Any" },
+            goResolver: { type: "string", maxLength: 16, enum: ["Go", "Cgo", "Unset"], default: "Unset" },
+            goContainers: {
+              type: "array",
+              minItems: 1,
+              maxItems: 16,
+              items: { type: "string", minLength: 1, maxLength: 63, pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+            },
+          },
+          required: ["searchMode", "onConflict", "libc", "goResolver"],
+        },
+        keepalive: {
+          type: "object",
+          required: ["time", "interval", "probes"],
+          properties: {
+            time: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+            interval: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+            probes: { type: "integer", format: "int32", minimum: 1, maximum: 127 },
+            finTimeout: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+            paths: {
+              type: "array",
+              minItems: 1,
+              maxItems: 16,
+              items: {
+                type: "object",
+                required: ["name"],
+                properties: {
+                  name: {
+                    type: "string",
+                    minLength: 1,
+                    maxLength: 63,
+                    pattern: "^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$",
+                  },
+                  preset: {
+                    type: "string",
+                    maxLength: 32,
+                    enum: [
+                      "AlibabaCLB",
+                      "AlibabaNLB",
+                      "TencentCLB",
+                      "AWSALB",
+                      "AWSNLB",
+                      "AzureLoadBalancer",
+                      "GCPConntrack",
+                      "HuaweiELB",
+                      "IPVS",
+                      "OCINLB",
+                    ],
+                  },
+                  idleTimeout: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                  tcpKeepalive: { type: "string", maxLength: 16, enum: ["Counts", "Ignored"] },
+                },
+              },
+            },
+          },
+        },
+        lifecycle: {
+          type: "object",
+          minProperties: 1,
+          properties: {
+            terminationGracePeriodSeconds: { type: "integer", format: "int64", minimum: 1, maximum: 3600 },
+            preStopSleepSeconds: { type: "integer", format: "int64", minimum: 1, maximum: 3000 },
+          },
+          required: [],
+        },
       },
     },
   },
 };
 const pattern20 = new RegExp("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "u");
 const pattern21 = new RegExp("^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$", "u");
+const pattern30 = new RegExp("^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*$", "u");
+const pattern31 = new RegExp("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "u");
+const pattern32 = new RegExp("^([0-9]{1,5}(s|m|h)){1,3}$", "u");
+const pattern35 = new RegExp("^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$", "u");
 
 function validate11(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -5491,8 +5612,1575 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
             errors++;
           }
         }
+        if (data4.dns !== undefined) {
+          let data46 = data4.dns;
+          if (data46 && typeof data46 == "object" && !Array.isArray(data46)) {
+            if (data46.searchMode === undefined) {
+              data46.searchMode = "Append";
+            }
+            if (data46.onConflict === undefined) {
+              data46.onConflict = "AuthorWins";
+            }
+            if (data46.libc === undefined) {
+              data46.libc = "Any";
+            }
+            if (data46.goResolver === undefined) {
+              data46.goResolver = "Unset";
+            }
+            if (data46.searchMode === undefined) {
+              const err131 = {
+                instancePath: instancePath + "/spec/dns",
+                schemaPath: "#/properties/spec/properties/dns/required",
+                keyword: "required",
+                params: { missingProperty: "searchMode" },
+                message: "must have required property '" + "searchMode" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err131];
+              } else {
+                vErrors.push(err131);
+              }
+              errors++;
+            }
+            if (data46.onConflict === undefined) {
+              const err132 = {
+                instancePath: instancePath + "/spec/dns",
+                schemaPath: "#/properties/spec/properties/dns/required",
+                keyword: "required",
+                params: { missingProperty: "onConflict" },
+                message: "must have required property '" + "onConflict" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err132];
+              } else {
+                vErrors.push(err132);
+              }
+              errors++;
+            }
+            if (data46.libc === undefined) {
+              const err133 = {
+                instancePath: instancePath + "/spec/dns",
+                schemaPath: "#/properties/spec/properties/dns/required",
+                keyword: "required",
+                params: { missingProperty: "libc" },
+                message: "must have required property '" + "libc" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err133];
+              } else {
+                vErrors.push(err133);
+              }
+              errors++;
+            }
+            if (data46.goResolver === undefined) {
+              const err134 = {
+                instancePath: instancePath + "/spec/dns",
+                schemaPath: "#/properties/spec/properties/dns/required",
+                keyword: "required",
+                params: { missingProperty: "goResolver" },
+                message: "must have required property '" + "goResolver" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err134];
+              } else {
+                vErrors.push(err134);
+              }
+              errors++;
+            }
+            if (data46.ndots !== undefined) {
+              let data47 = data46.ndots;
+              if (!(typeof data47 == "number" && !(data47 % 1) && !isNaN(data47) && isFinite(data47))) {
+                const err135 = {
+                  instancePath: instancePath + "/spec/dns/ndots",
+                  schemaPath: "#/properties/spec/properties/dns/properties/ndots/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
+                };
+                if (vErrors === null) {
+                  vErrors = [err135];
+                } else {
+                  vErrors.push(err135);
+                }
+                errors++;
+              }
+              if (typeof data47 == "number" && isFinite(data47)) {
+                if (data47 > 15 || isNaN(data47)) {
+                  const err136 = {
+                    instancePath: instancePath + "/spec/dns/ndots",
+                    schemaPath: "#/properties/spec/properties/dns/properties/ndots/maximum",
+                    keyword: "maximum",
+                    params: { comparison: "<=", limit: 15 },
+                    message: "must be <= 15",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err136];
+                  } else {
+                    vErrors.push(err136);
+                  }
+                  errors++;
+                }
+                if (data47 < 1 || isNaN(data47)) {
+                  const err137 = {
+                    instancePath: instancePath + "/spec/dns/ndots",
+                    schemaPath: "#/properties/spec/properties/dns/properties/ndots/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err137];
+                  } else {
+                    vErrors.push(err137);
+                  }
+                  errors++;
+                }
+              }
+            }
+            if (data46.searches !== undefined) {
+              let data48 = data46.searches;
+              if (Array.isArray(data48)) {
+                if (data48.length > 32) {
+                  const err138 = {
+                    instancePath: instancePath + "/spec/dns/searches",
+                    schemaPath: "#/properties/spec/properties/dns/properties/searches/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 32 },
+                    message: "must NOT have more than 32 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err138];
+                  } else {
+                    vErrors.push(err138);
+                  }
+                  errors++;
+                }
+                if (data48.length < 1) {
+                  const err139 = {
+                    instancePath: instancePath + "/spec/dns/searches",
+                    schemaPath: "#/properties/spec/properties/dns/properties/searches/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err139];
+                  } else {
+                    vErrors.push(err139);
+                  }
+                  errors++;
+                }
+                const len5 = data48.length;
+                for (let i5 = 0; i5 < len5; i5++) {
+                  let data49 = data48[i5];
+                  if (typeof data49 === "string") {
+                    if (func2(data49) > 253) {
+                      const err140 = {
+                        instancePath: instancePath + "/spec/dns/searches/" + i5,
+                        schemaPath: "#/properties/spec/properties/dns/properties/searches/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 253 },
+                        message: "must NOT have more than 253 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err140];
+                      } else {
+                        vErrors.push(err140);
+                      }
+                      errors++;
+                    }
+                    if (func2(data49) < 1) {
+                      const err141 = {
+                        instancePath: instancePath + "/spec/dns/searches/" + i5,
+                        schemaPath: "#/properties/spec/properties/dns/properties/searches/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err141];
+                      } else {
+                        vErrors.push(err141);
+                      }
+                      errors++;
+                    }
+                    if (!pattern30.test(data49)) {
+                      const err142 = {
+                        instancePath: instancePath + "/spec/dns/searches/" + i5,
+                        schemaPath: "#/properties/spec/properties/dns/properties/searches/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*$" },
+                        message:
+                          'must match pattern "' +
+                          "^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*$" +
+                          '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err142];
+                      } else {
+                        vErrors.push(err142);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err143 = {
+                      instancePath: instancePath + "/spec/dns/searches/" + i5,
+                      schemaPath: "#/properties/spec/properties/dns/properties/searches/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err143];
+                    } else {
+                      vErrors.push(err143);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err144 = {
+                  instancePath: instancePath + "/spec/dns/searches",
+                  schemaPath: "#/properties/spec/properties/dns/properties/searches/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err144];
+                } else {
+                  vErrors.push(err144);
+                }
+                errors++;
+              }
+            }
+            let data50 = data46.searchMode;
+            if (!(data50 === "Append" || data50 === "Replace")) {
+              const err145 = {
+                instancePath: instancePath + "/spec/dns/searchMode",
+                schemaPath: "#/properties/spec/properties/dns/properties/searchMode/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.searchMode.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err145];
+              } else {
+                vErrors.push(err145);
+              }
+              errors++;
+            }
+            if (typeof data50 === "string") {
+              if (func2(data50) > 16) {
+                const err146 = {
+                  instancePath: instancePath + "/spec/dns/searchMode",
+                  schemaPath: "#/properties/spec/properties/dns/properties/searchMode/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err146];
+                } else {
+                  vErrors.push(err146);
+                }
+                errors++;
+              }
+            } else {
+              const err147 = {
+                instancePath: instancePath + "/spec/dns/searchMode",
+                schemaPath: "#/properties/spec/properties/dns/properties/searchMode/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err147];
+              } else {
+                vErrors.push(err147);
+              }
+              errors++;
+            }
+            if (data46.nameservers !== undefined) {
+              let data51 = data46.nameservers;
+              if (Array.isArray(data51)) {
+                if (data51.length > 3) {
+                  const err148 = {
+                    instancePath: instancePath + "/spec/dns/nameservers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/nameservers/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 3 },
+                    message: "must NOT have more than 3 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err148];
+                  } else {
+                    vErrors.push(err148);
+                  }
+                  errors++;
+                }
+                if (data51.length < 1) {
+                  const err149 = {
+                    instancePath: instancePath + "/spec/dns/nameservers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/nameservers/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err149];
+                  } else {
+                    vErrors.push(err149);
+                  }
+                  errors++;
+                }
+                const len6 = data51.length;
+                for (let i6 = 0; i6 < len6; i6++) {
+                  let data52 = data51[i6];
+                  if (typeof data52 === "string") {
+                    if (func2(data52) > 45) {
+                      const err150 = {
+                        instancePath: instancePath + "/spec/dns/nameservers/" + i6,
+                        schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 45 },
+                        message: "must NOT have more than 45 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err150];
+                      } else {
+                        vErrors.push(err150);
+                      }
+                      errors++;
+                    }
+                    if (func2(data52) < 2) {
+                      const err151 = {
+                        instancePath: instancePath + "/spec/dns/nameservers/" + i6,
+                        schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 2 },
+                        message: "must NOT have fewer than 2 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err151];
+                      } else {
+                        vErrors.push(err151);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err152 = {
+                      instancePath: instancePath + "/spec/dns/nameservers/" + i6,
+                      schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err152];
+                    } else {
+                      vErrors.push(err152);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err153 = {
+                  instancePath: instancePath + "/spec/dns/nameservers",
+                  schemaPath: "#/properties/spec/properties/dns/properties/nameservers/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err153];
+                } else {
+                  vErrors.push(err153);
+                }
+                errors++;
+              }
+            }
+            if (data46.options !== undefined) {
+              let data53 = data46.options;
+              if (Array.isArray(data53)) {
+                if (data53.length > 16) {
+                  const err154 = {
+                    instancePath: instancePath + "/spec/dns/options",
+                    schemaPath: "#/properties/spec/properties/dns/properties/options/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 16 },
+                    message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err154];
+                  } else {
+                    vErrors.push(err154);
+                  }
+                  errors++;
+                }
+                if (data53.length < 1) {
+                  const err155 = {
+                    instancePath: instancePath + "/spec/dns/options",
+                    schemaPath: "#/properties/spec/properties/dns/properties/options/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err155];
+                  } else {
+                    vErrors.push(err155);
+                  }
+                  errors++;
+                }
+                const len7 = data53.length;
+                for (let i7 = 0; i7 < len7; i7++) {
+                  let data54 = data53[i7];
+                  if (data54 && typeof data54 == "object" && !Array.isArray(data54)) {
+                    if (data54.name === undefined) {
+                      const err156 = {
+                        instancePath: instancePath + "/spec/dns/options/" + i7,
+                        schemaPath: "#/properties/spec/properties/dns/properties/options/items/required",
+                        keyword: "required",
+                        params: { missingProperty: "name" },
+                        message: "must have required property '" + "name" + "'",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err156];
+                      } else {
+                        vErrors.push(err156);
+                      }
+                      errors++;
+                    }
+                    if (data54.name !== undefined) {
+                      let data55 = data54.name;
+                      if (!(
+                        data55 === "timeout" ||
+                        data55 === "attempts" ||
+                        data55 === "rotate" ||
+                        data55 === "single-request" ||
+                        data55 === "single-request-reopen" ||
+                        data55 === "use-vc" ||
+                        data55 === "edns0" ||
+                        data55 === "trust-ad" ||
+                        data55 === "no-aaaa" ||
+                        data55 === "no-tld-query" ||
+                        data55 === "no-reload"
+                      )) {
+                        const err157 = {
+                          instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
+                          schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/name/enum",
+                          keyword: "enum",
+                          params: {
+                            allowedValues:
+                              schema12.properties.spec.properties.dns.properties.options.items.properties.name.enum,
+                          },
+                          message: "must be equal to one of the allowed values",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err157];
+                        } else {
+                          vErrors.push(err157);
+                        }
+                        errors++;
+                      }
+                      if (typeof data55 === "string") {
+                        if (func2(data55) > 32) {
+                          const err158 = {
+                            instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
+                            schemaPath:
+                              "#/properties/spec/properties/dns/properties/options/items/properties/name/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 32 },
+                            message: "must NOT have more than 32 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err158];
+                          } else {
+                            vErrors.push(err158);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err159 = {
+                          instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
+                          schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/name/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err159];
+                        } else {
+                          vErrors.push(err159);
+                        }
+                        errors++;
+                      }
+                    }
+                    if (data54.value !== undefined) {
+                      let data56 = data54.value;
+                      if (typeof data56 === "string") {
+                        if (func2(data56) > 8) {
+                          const err160 = {
+                            instancePath: instancePath + "/spec/dns/options/" + i7 + "/value",
+                            schemaPath:
+                              "#/properties/spec/properties/dns/properties/options/items/properties/value/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 8 },
+                            message: "must NOT have more than 8 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err160];
+                          } else {
+                            vErrors.push(err160);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err161 = {
+                          instancePath: instancePath + "/spec/dns/options/" + i7 + "/value",
+                          schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/value/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err161];
+                        } else {
+                          vErrors.push(err161);
+                        }
+                        errors++;
+                      }
+                    }
+                  } else {
+                    const err162 = {
+                      instancePath: instancePath + "/spec/dns/options/" + i7,
+                      schemaPath: "#/properties/spec/properties/dns/properties/options/items/type",
+                      keyword: "type",
+                      params: { type: "object" },
+                      message: "must be object",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err162];
+                    } else {
+                      vErrors.push(err162);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err163 = {
+                  instancePath: instancePath + "/spec/dns/options",
+                  schemaPath: "#/properties/spec/properties/dns/properties/options/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err163];
+                } else {
+                  vErrors.push(err163);
+                }
+                errors++;
+              }
+            }
+            let data57 = data46.onConflict;
+            if (!(data57 === "AuthorWins" || data57 === "Override")) {
+              const err164 = {
+                instancePath: instancePath + "/spec/dns/onConflict",
+                schemaPath: "#/properties/spec/properties/dns/properties/onConflict/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.onConflict.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err164];
+              } else {
+                vErrors.push(err164);
+              }
+              errors++;
+            }
+            if (typeof data57 === "string") {
+              if (func2(data57) > 16) {
+                const err165 = {
+                  instancePath: instancePath + "/spec/dns/onConflict",
+                  schemaPath: "#/properties/spec/properties/dns/properties/onConflict/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err165];
+                } else {
+                  vErrors.push(err165);
+                }
+                errors++;
+              }
+            } else {
+              const err166 = {
+                instancePath: instancePath + "/spec/dns/onConflict",
+                schemaPath: "#/properties/spec/properties/dns/properties/onConflict/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err166];
+              } else {
+                vErrors.push(err166);
+              }
+              errors++;
+            }
+            let data58 = data46.libc;
+            if (!(data58 === "Any" || data58 === "Glibc" || data58 === "Musl")) {
+              const err167 = {
+                instancePath: instancePath + "/spec/dns/libc",
+                schemaPath: "#/properties/spec/properties/dns/properties/libc/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.libc.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err167];
+              } else {
+                vErrors.push(err167);
+              }
+              errors++;
+            }
+            if (typeof data58 === "string") {
+              if (func2(data58) > 16) {
+                const err168 = {
+                  instancePath: instancePath + "/spec/dns/libc",
+                  schemaPath: "#/properties/spec/properties/dns/properties/libc/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err168];
+                } else {
+                  vErrors.push(err168);
+                }
+                errors++;
+              }
+            } else {
+              const err169 = {
+                instancePath: instancePath + "/spec/dns/libc",
+                schemaPath: "#/properties/spec/properties/dns/properties/libc/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err169];
+              } else {
+                vErrors.push(err169);
+              }
+              errors++;
+            }
+            let data59 = data46.goResolver;
+            if (!(data59 === "Go" || data59 === "Cgo" || data59 === "Unset")) {
+              const err170 = {
+                instancePath: instancePath + "/spec/dns/goResolver",
+                schemaPath: "#/properties/spec/properties/dns/properties/goResolver/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.goResolver.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err170];
+              } else {
+                vErrors.push(err170);
+              }
+              errors++;
+            }
+            if (typeof data59 === "string") {
+              if (func2(data59) > 16) {
+                const err171 = {
+                  instancePath: instancePath + "/spec/dns/goResolver",
+                  schemaPath: "#/properties/spec/properties/dns/properties/goResolver/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err171];
+                } else {
+                  vErrors.push(err171);
+                }
+                errors++;
+              }
+            } else {
+              const err172 = {
+                instancePath: instancePath + "/spec/dns/goResolver",
+                schemaPath: "#/properties/spec/properties/dns/properties/goResolver/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err172];
+              } else {
+                vErrors.push(err172);
+              }
+              errors++;
+            }
+            if (data46.goContainers !== undefined) {
+              let data60 = data46.goContainers;
+              if (Array.isArray(data60)) {
+                if (data60.length > 16) {
+                  const err173 = {
+                    instancePath: instancePath + "/spec/dns/goContainers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/goContainers/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 16 },
+                    message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err173];
+                  } else {
+                    vErrors.push(err173);
+                  }
+                  errors++;
+                }
+                if (data60.length < 1) {
+                  const err174 = {
+                    instancePath: instancePath + "/spec/dns/goContainers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/goContainers/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err174];
+                  } else {
+                    vErrors.push(err174);
+                  }
+                  errors++;
+                }
+                const len8 = data60.length;
+                for (let i8 = 0; i8 < len8; i8++) {
+                  let data61 = data60[i8];
+                  if (typeof data61 === "string") {
+                    if (func2(data61) > 63) {
+                      const err175 = {
+                        instancePath: instancePath + "/spec/dns/goContainers/" + i8,
+                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 63 },
+                        message: "must NOT have more than 63 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err175];
+                      } else {
+                        vErrors.push(err175);
+                      }
+                      errors++;
+                    }
+                    if (func2(data61) < 1) {
+                      const err176 = {
+                        instancePath: instancePath + "/spec/dns/goContainers/" + i8,
+                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err176];
+                      } else {
+                        vErrors.push(err176);
+                      }
+                      errors++;
+                    }
+                    if (!pattern31.test(data61)) {
+                      const err177 = {
+                        instancePath: instancePath + "/spec/dns/goContainers/" + i8,
+                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+                        message: 'must match pattern "' + "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err177];
+                      } else {
+                        vErrors.push(err177);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err178 = {
+                      instancePath: instancePath + "/spec/dns/goContainers/" + i8,
+                      schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err178];
+                    } else {
+                      vErrors.push(err178);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err179 = {
+                  instancePath: instancePath + "/spec/dns/goContainers",
+                  schemaPath: "#/properties/spec/properties/dns/properties/goContainers/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err179];
+                } else {
+                  vErrors.push(err179);
+                }
+                errors++;
+              }
+            }
+          } else {
+            const err180 = {
+              instancePath: instancePath + "/spec/dns",
+              schemaPath: "#/properties/spec/properties/dns/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err180];
+            } else {
+              vErrors.push(err180);
+            }
+            errors++;
+          }
+        }
+        if (data4.keepalive !== undefined) {
+          let data62 = data4.keepalive;
+          if (data62 && typeof data62 == "object" && !Array.isArray(data62)) {
+            if (data62.time === undefined) {
+              const err181 = {
+                instancePath: instancePath + "/spec/keepalive",
+                schemaPath: "#/properties/spec/properties/keepalive/required",
+                keyword: "required",
+                params: { missingProperty: "time" },
+                message: "must have required property '" + "time" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err181];
+              } else {
+                vErrors.push(err181);
+              }
+              errors++;
+            }
+            if (data62.interval === undefined) {
+              const err182 = {
+                instancePath: instancePath + "/spec/keepalive",
+                schemaPath: "#/properties/spec/properties/keepalive/required",
+                keyword: "required",
+                params: { missingProperty: "interval" },
+                message: "must have required property '" + "interval" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err182];
+              } else {
+                vErrors.push(err182);
+              }
+              errors++;
+            }
+            if (data62.probes === undefined) {
+              const err183 = {
+                instancePath: instancePath + "/spec/keepalive",
+                schemaPath: "#/properties/spec/properties/keepalive/required",
+                keyword: "required",
+                params: { missingProperty: "probes" },
+                message: "must have required property '" + "probes" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err183];
+              } else {
+                vErrors.push(err183);
+              }
+              errors++;
+            }
+            if (data62.time !== undefined) {
+              let data63 = data62.time;
+              if (typeof data63 === "string") {
+                if (func2(data63) > 32) {
+                  const err184 = {
+                    instancePath: instancePath + "/spec/keepalive/time",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/time/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 32 },
+                    message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err184];
+                  } else {
+                    vErrors.push(err184);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data63)) {
+                  const err185 = {
+                    instancePath: instancePath + "/spec/keepalive/time",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/time/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err185];
+                  } else {
+                    vErrors.push(err185);
+                  }
+                  errors++;
+                }
+              } else {
+                const err186 = {
+                  instancePath: instancePath + "/spec/keepalive/time",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/time/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err186];
+                } else {
+                  vErrors.push(err186);
+                }
+                errors++;
+              }
+            }
+            if (data62.interval !== undefined) {
+              let data64 = data62.interval;
+              if (typeof data64 === "string") {
+                if (func2(data64) > 32) {
+                  const err187 = {
+                    instancePath: instancePath + "/spec/keepalive/interval",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/interval/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 32 },
+                    message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err187];
+                  } else {
+                    vErrors.push(err187);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data64)) {
+                  const err188 = {
+                    instancePath: instancePath + "/spec/keepalive/interval",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/interval/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err188];
+                  } else {
+                    vErrors.push(err188);
+                  }
+                  errors++;
+                }
+              } else {
+                const err189 = {
+                  instancePath: instancePath + "/spec/keepalive/interval",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/interval/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err189];
+                } else {
+                  vErrors.push(err189);
+                }
+                errors++;
+              }
+            }
+            if (data62.probes !== undefined) {
+              let data65 = data62.probes;
+              if (!(typeof data65 == "number" && !(data65 % 1) && !isNaN(data65) && isFinite(data65))) {
+                const err190 = {
+                  instancePath: instancePath + "/spec/keepalive/probes",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/probes/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
+                };
+                if (vErrors === null) {
+                  vErrors = [err190];
+                } else {
+                  vErrors.push(err190);
+                }
+                errors++;
+              }
+              if (typeof data65 == "number" && isFinite(data65)) {
+                if (data65 > 127 || isNaN(data65)) {
+                  const err191 = {
+                    instancePath: instancePath + "/spec/keepalive/probes",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/probes/maximum",
+                    keyword: "maximum",
+                    params: { comparison: "<=", limit: 127 },
+                    message: "must be <= 127",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err191];
+                  } else {
+                    vErrors.push(err191);
+                  }
+                  errors++;
+                }
+                if (data65 < 1 || isNaN(data65)) {
+                  const err192 = {
+                    instancePath: instancePath + "/spec/keepalive/probes",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/probes/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err192];
+                  } else {
+                    vErrors.push(err192);
+                  }
+                  errors++;
+                }
+              }
+            }
+            if (data62.finTimeout !== undefined) {
+              let data66 = data62.finTimeout;
+              if (typeof data66 === "string") {
+                if (func2(data66) > 32) {
+                  const err193 = {
+                    instancePath: instancePath + "/spec/keepalive/finTimeout",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/maxLength",
+                    keyword: "maxLength",
+                    params: { limit: 32 },
+                    message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err193];
+                  } else {
+                    vErrors.push(err193);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data66)) {
+                  const err194 = {
+                    instancePath: instancePath + "/spec/keepalive/finTimeout",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err194];
+                  } else {
+                    vErrors.push(err194);
+                  }
+                  errors++;
+                }
+              } else {
+                const err195 = {
+                  instancePath: instancePath + "/spec/keepalive/finTimeout",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/type",
+                  keyword: "type",
+                  params: { type: "string" },
+                  message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err195];
+                } else {
+                  vErrors.push(err195);
+                }
+                errors++;
+              }
+            }
+            if (data62.paths !== undefined) {
+              let data67 = data62.paths;
+              if (Array.isArray(data67)) {
+                if (data67.length > 16) {
+                  const err196 = {
+                    instancePath: instancePath + "/spec/keepalive/paths",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/paths/maxItems",
+                    keyword: "maxItems",
+                    params: { limit: 16 },
+                    message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err196];
+                  } else {
+                    vErrors.push(err196);
+                  }
+                  errors++;
+                }
+                if (data67.length < 1) {
+                  const err197 = {
+                    instancePath: instancePath + "/spec/keepalive/paths",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/paths/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err197];
+                  } else {
+                    vErrors.push(err197);
+                  }
+                  errors++;
+                }
+                const len9 = data67.length;
+                for (let i9 = 0; i9 < len9; i9++) {
+                  let data68 = data67[i9];
+                  if (data68 && typeof data68 == "object" && !Array.isArray(data68)) {
+                    if (data68.name === undefined) {
+                      const err198 = {
+                        instancePath: instancePath + "/spec/keepalive/paths/" + i9,
+                        schemaPath: "#/properties/spec/properties/keepalive/properties/paths/items/required",
+                        keyword: "required",
+                        params: { missingProperty: "name" },
+                        message: "must have required property '" + "name" + "'",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err198];
+                      } else {
+                        vErrors.push(err198);
+                      }
+                      errors++;
+                    }
+                    if (data68.name !== undefined) {
+                      let data69 = data68.name;
+                      if (typeof data69 === "string") {
+                        if (func2(data69) > 63) {
+                          const err199 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 63 },
+                            message: "must NOT have more than 63 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err199];
+                          } else {
+                            vErrors.push(err199);
+                          }
+                          errors++;
+                        }
+                        if (func2(data69) < 1) {
+                          const err200 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/minLength",
+                            keyword: "minLength",
+                            params: { limit: 1 },
+                            message: "must NOT have fewer than 1 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err200];
+                          } else {
+                            vErrors.push(err200);
+                          }
+                          errors++;
+                        }
+                        if (!pattern35.test(data69)) {
+                          const err201 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/pattern",
+                            keyword: "pattern",
+                            params: { pattern: "^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$" },
+                            message: 'must match pattern "' + "^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$" + '"',
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err201];
+                          } else {
+                            vErrors.push(err201);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err202 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err202];
+                        } else {
+                          vErrors.push(err202);
+                        }
+                        errors++;
+                      }
+                    }
+                    if (data68.preset !== undefined) {
+                      let data70 = data68.preset;
+                      if (!(
+                        data70 === "AlibabaCLB" ||
+                        data70 === "AlibabaNLB" ||
+                        data70 === "TencentCLB" ||
+                        data70 === "AWSALB" ||
+                        data70 === "AWSNLB" ||
+                        data70 === "AzureLoadBalancer" ||
+                        data70 === "GCPConntrack" ||
+                        data70 === "HuaweiELB" ||
+                        data70 === "IPVS" ||
+                        data70 === "OCINLB"
+                      )) {
+                        const err203 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/enum",
+                          keyword: "enum",
+                          params: {
+                            allowedValues:
+                              schema12.properties.spec.properties.keepalive.properties.paths.items.properties.preset
+                                .enum,
+                          },
+                          message: "must be equal to one of the allowed values",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err203];
+                        } else {
+                          vErrors.push(err203);
+                        }
+                        errors++;
+                      }
+                      if (typeof data70 === "string") {
+                        if (func2(data70) > 32) {
+                          const err204 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 32 },
+                            message: "must NOT have more than 32 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err204];
+                          } else {
+                            vErrors.push(err204);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err205 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err205];
+                        } else {
+                          vErrors.push(err205);
+                        }
+                        errors++;
+                      }
+                    }
+                    if (data68.idleTimeout !== undefined) {
+                      let data71 = data68.idleTimeout;
+                      if (typeof data71 === "string") {
+                        if (func2(data71) > 32) {
+                          const err206 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 32 },
+                            message: "must NOT have more than 32 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err206];
+                          } else {
+                            vErrors.push(err206);
+                          }
+                          errors++;
+                        }
+                        if (!pattern32.test(data71)) {
+                          const err207 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/pattern",
+                            keyword: "pattern",
+                            params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                            message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err207];
+                          } else {
+                            vErrors.push(err207);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err208 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err208];
+                        } else {
+                          vErrors.push(err208);
+                        }
+                        errors++;
+                      }
+                    }
+                    if (data68.tcpKeepalive !== undefined) {
+                      let data72 = data68.tcpKeepalive;
+                      if (!(data72 === "Counts" || data72 === "Ignored")) {
+                        const err209 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/enum",
+                          keyword: "enum",
+                          params: {
+                            allowedValues:
+                              schema12.properties.spec.properties.keepalive.properties.paths.items.properties
+                                .tcpKeepalive.enum,
+                          },
+                          message: "must be equal to one of the allowed values",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err209];
+                        } else {
+                          vErrors.push(err209);
+                        }
+                        errors++;
+                      }
+                      if (typeof data72 === "string") {
+                        if (func2(data72) > 16) {
+                          const err210 = {
+                            instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
+                            schemaPath:
+                              "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/maxLength",
+                            keyword: "maxLength",
+                            params: { limit: 16 },
+                            message: "must NOT have more than 16 characters",
+                          };
+                          if (vErrors === null) {
+                            vErrors = [err210];
+                          } else {
+                            vErrors.push(err210);
+                          }
+                          errors++;
+                        }
+                      } else {
+                        const err211 = {
+                          instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
+                          schemaPath:
+                            "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/type",
+                          keyword: "type",
+                          params: { type: "string" },
+                          message: "must be string",
+                        };
+                        if (vErrors === null) {
+                          vErrors = [err211];
+                        } else {
+                          vErrors.push(err211);
+                        }
+                        errors++;
+                      }
+                    }
+                  } else {
+                    const err212 = {
+                      instancePath: instancePath + "/spec/keepalive/paths/" + i9,
+                      schemaPath: "#/properties/spec/properties/keepalive/properties/paths/items/type",
+                      keyword: "type",
+                      params: { type: "object" },
+                      message: "must be object",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err212];
+                    } else {
+                      vErrors.push(err212);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err213 = {
+                  instancePath: instancePath + "/spec/keepalive/paths",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/paths/type",
+                  keyword: "type",
+                  params: { type: "array" },
+                  message: "must be array",
+                };
+                if (vErrors === null) {
+                  vErrors = [err213];
+                } else {
+                  vErrors.push(err213);
+                }
+                errors++;
+              }
+            }
+          } else {
+            const err214 = {
+              instancePath: instancePath + "/spec/keepalive",
+              schemaPath: "#/properties/spec/properties/keepalive/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err214];
+            } else {
+              vErrors.push(err214);
+            }
+            errors++;
+          }
+        }
+        if (data4.lifecycle !== undefined) {
+          let data73 = data4.lifecycle;
+          if (data73 && typeof data73 == "object" && !Array.isArray(data73)) {
+            if (Object.keys(data73).length < 1) {
+              const err215 = {
+                instancePath: instancePath + "/spec/lifecycle",
+                schemaPath: "#/properties/spec/properties/lifecycle/minProperties",
+                keyword: "minProperties",
+                params: { limit: 1 },
+                message: "must NOT have fewer than 1 properties",
+              };
+              if (vErrors === null) {
+                vErrors = [err215];
+              } else {
+                vErrors.push(err215);
+              }
+              errors++;
+            }
+            if (data73.terminationGracePeriodSeconds !== undefined) {
+              let data74 = data73.terminationGracePeriodSeconds;
+              if (!(typeof data74 == "number" && !(data74 % 1) && !isNaN(data74) && isFinite(data74))) {
+                const err216 = {
+                  instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
+                  schemaPath: "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
+                };
+                if (vErrors === null) {
+                  vErrors = [err216];
+                } else {
+                  vErrors.push(err216);
+                }
+                errors++;
+              }
+              if (typeof data74 == "number" && isFinite(data74)) {
+                if (data74 > 3600 || isNaN(data74)) {
+                  const err217 = {
+                    instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
+                    schemaPath:
+                      "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/maximum",
+                    keyword: "maximum",
+                    params: { comparison: "<=", limit: 3600 },
+                    message: "must be <= 3600",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err217];
+                  } else {
+                    vErrors.push(err217);
+                  }
+                  errors++;
+                }
+                if (data74 < 1 || isNaN(data74)) {
+                  const err218 = {
+                    instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
+                    schemaPath:
+                      "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err218];
+                  } else {
+                    vErrors.push(err218);
+                  }
+                  errors++;
+                }
+              }
+            }
+            if (data73.preStopSleepSeconds !== undefined) {
+              let data75 = data73.preStopSleepSeconds;
+              if (!(typeof data75 == "number" && !(data75 % 1) && !isNaN(data75) && isFinite(data75))) {
+                const err219 = {
+                  instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
+                  schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
+                };
+                if (vErrors === null) {
+                  vErrors = [err219];
+                } else {
+                  vErrors.push(err219);
+                }
+                errors++;
+              }
+              if (typeof data75 == "number" && isFinite(data75)) {
+                if (data75 > 3000 || isNaN(data75)) {
+                  const err220 = {
+                    instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
+                    schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/maximum",
+                    keyword: "maximum",
+                    params: { comparison: "<=", limit: 3000 },
+                    message: "must be <= 3000",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err220];
+                  } else {
+                    vErrors.push(err220);
+                  }
+                  errors++;
+                }
+                if (data75 < 1 || isNaN(data75)) {
+                  const err221 = {
+                    instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
+                    schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err221];
+                  } else {
+                    vErrors.push(err221);
+                  }
+                  errors++;
+                }
+              }
+            }
+          } else {
+            const err222 = {
+              instancePath: instancePath + "/spec/lifecycle",
+              schemaPath: "#/properties/spec/properties/lifecycle/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err222];
+            } else {
+              vErrors.push(err222);
+            }
+            errors++;
+          }
+        }
       } else {
-        const err131 = {
+        const err223 = {
           instancePath: instancePath + "/spec",
           schemaPath: "#/properties/spec/type",
           keyword: "type",
@@ -5500,15 +7188,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           message: "must be object",
         };
         if (vErrors === null) {
-          vErrors = [err131];
+          vErrors = [err223];
         } else {
-          vErrors.push(err131);
+          vErrors.push(err223);
         }
         errors++;
       }
     }
   } else {
-    const err132 = {
+    const err224 = {
       instancePath,
       schemaPath: "#/type",
       keyword: "type",
@@ -5516,9 +7204,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
       message: "must be object",
     };
     if (vErrors === null) {
-      vErrors = [err132];
+      vErrors = [err224];
     } else {
-      vErrors.push(err132);
+      vErrors.push(err224);
     }
     errors++;
   }
