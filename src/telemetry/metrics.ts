@@ -1,5 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
+import { admissionMetrics } from "./admission-metrics.ts";
+
 /** Bounds in seconds from 10 microseconds to 1,000 s, for waiting and working times in queues. */
 const queueSeconds = [1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1, 10, 100, 1000];
 /** The bounds of controller-runtime, so that its dashboards fit. */
@@ -274,6 +276,8 @@ export function createMetrics(options: MetricsOptions) {
         ["policy"],
       ),
     },
+
+    admission: admissionMetrics({ counter, gauge, histogram }),
 
     events: {
       dropped: counter("hygeia_events_dropped_total", "Events that were not written, by cause.", ["cause"]),
