@@ -59,6 +59,14 @@ export class WebhookServer {
     return this.#listening ? (this.#server?.address() as AddressInfo).port : undefined;
   }
 
+  /** Where this process can reach itself; undefined while it does not listen. */
+  get reachableAt(): { readonly host: string; readonly port: number } | undefined {
+    if (!this.#listening) return undefined;
+    const { address, port } = this.#server?.address() as AddressInfo;
+    const host = address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address;
+    return { host, port };
+  }
+
   /**
    * Serves with this certificate from now on. Resolves when the server listens.
    * @throws HygeiaError `ListenFailed`

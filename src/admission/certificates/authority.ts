@@ -16,7 +16,7 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 
-import type { KeyPair, Validity } from "./key-pair.ts";
+import { certificatesIn, type KeyPair, type Validity } from "./key-pair.ts";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
@@ -37,7 +37,7 @@ export async function createAuthority(validity: Validity): Promise<KeyPair> {
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  return { certificate: certificate.toString("pem"), privateKey: await pemOf(keys.privateKey) };
+  return pairOf(certificate, keys.privateKey);
 }
 
 /** Issues a certificate for a server under these DNS names. @throws when the authority's key can not be read */
@@ -64,11 +64,16 @@ export async function issueLeaf(authority: KeyPair, names: readonly string[], va
       await AuthorityKeyIdentifierExtension.create(issuer.publicKey),
     ],
   });
-  return { certificate: certificate.toString("pem"), privateKey: await pemOf(keys.privateKey) };
+  return pairOf(certificate, keys.privateKey);
 }
 
-async function pemOf(key: webcrypto.CryptoKey): Promise<string> {
-  return `${PemConverter.encode(await webcrypto.subtle.exportKey("pkcs8", key), "PRIVATE KEY")}\n`;
+async function pairOf(certificate: X509Certificate, key: webcrypto.CryptoKey): Promise<KeyPair> {
+  const encoded = await webcrypto.subtle.exportKey("pkcs8", key);
+  return {
+    // In the one form in which certificates are compared.
+    certificate: certificatesIn(certificate.toString("pem")).join(""),
+    privateKey: `${PemConverter.encode(encoded, "PRIVATE KEY")}\n`,
+  };
 }
 
 /** 127 random bits: positive, and the first byte not 0, which DER would have to shorten. */

@@ -1,0 +1,199 @@
+import type { Clock, Random } from "../clock/clock.ts";
+import { Reflector } from "../kube/reflector.ts";
+import type { KubeTransport } from "../kube/transport.ts";
+import type { ReadinessCheck } from "../telemetry/http.ts";
+import type { Logger } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { FileCertificates } from "./certificates/file-certificates.ts";
+import { OwnCertificates } from "./certificates/own-certificates.ts";
+import type { Lifetimes } from "./certificates/rotation.ts";
+import type { CertificateSource } from "./certificates/source.ts";
+import { handshakeProblem } from "./handshake.ts";
+import type { MutatePod } from "./review.ts";
+import { WEBHOOK_PATH, WebhookServer } from "./server.ts";
+import type { AdmissionSnapshot } from "./types.ts";
+import {
+  projectWebhookConfiguration,
+  WEBHOOK_CONFIGURATIONS,
+  WebhookConfiguration,
+  type WebhookConfigurationRecord,
+} from "./webhook-configuration.ts";
+
+/** How pods are changed at their creation. */
+export const admissionModes = ["auto", "webhook", "none"] as const;
+export type AdmissionMode = (typeof admissionModes)[number];
+
+/** What the command line says of the webhook. */
+export interface WebhookSettings {
+  readonly mode: AdmissionMode;
+  readonly address: string;
+  /** Undefined: the operator makes its own certificates. */
+  readonly certificateDirectory: string | undefined;
+  readonly serviceName: string;
+  readonly configurationName: string;
+  readonly secretName: string;
+  readonly lifetimes: Lifetimes;
+  /** Time between two looks at the certificates, in milliseconds. */
+  readonly lookEveryMs: number;
+}
+
+export interface WebhookOptions {
+  readonly settings: WebhookSettings;
+  /** The operator's own. */
+  readonly namespace: string;
+  readonly transport: KubeTransport;
+  /** Undefined while it can not answer yet. */
+  readonly snapshot: () => AdmissionSnapshot | undefined;
+  readonly mutate: MutatePod;
+  /** Called after a new certificate is in use and published. Must not throw. */
+  readonly onRotated?: () => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** Namespaces that the API server's own pods live in, besides our own: the configuration leaves them out, and so do we. */
+const SYSTEM_NAMESPACES = ["kube-system", "kube-node-lease"];
+/** After a stop is asked for, the API server goes on calling until the EndpointSlice has reached it. */
+const LINGER_MS = 5_000;
+const LAST_ANSWERS_MS = 2_000;
+/** A configuration changes seldom; what takes the bundle out is seen by the watch within milliseconds all the same. */
+const WATCH_SECONDS = 120;
+
+/** The admission webhook of one replica, leader or not: server, certificate, and the bundle in the configuration. */
+export class AdmissionWebhook {
+  readonly #options: WebhookOptions;
+  readonly #server: WebhookServer;
+  readonly #source: CertificateSource;
+  readonly #configuration: WebhookConfiguration;
+  readonly #exists = Promise.withResolvers<undefined>();
+  #isOn = false;
+  #isStopping = false;
+  #saidOff = false;
+
+  /** @throws HygeiaError `BadBindAddress` */
+  constructor(options: WebhookOptions) {
+    this.#options = options;
+    const { settings, clock, random, log, metrics, namespace, transport } = options;
+    this.#server = new WebhookServer({
+      address: settings.address,
+      snapshot: options.snapshot,
+      mutate: options.mutate,
+      exemptNamespaces: new Set([...SYSTEM_NAMESPACES, namespace]),
+      clock,
+      log,
+      metrics,
+    });
+    this.#configuration = new WebhookConfiguration(clock, () => {
+      this.#configurationChanged();
+    });
+    const common = { serve: this.#server.use.bind(this.#server), clock, random, log, metrics };
+    this.#source =
+      settings.certificateDirectory === undefined
+        ? new OwnCertificates({
+            ...common,
+            transport,
+            namespace,
+            secretName: settings.secretName,
+            names: [this.#serverName],
+            configuration: this.#configuration,
+            configurationName: settings.configurationName,
+            lifetimes: settings.lifetimes,
+            lookEveryMs: settings.lookEveryMs,
+            check: (trusted, signal) => this.#check(trusted, signal),
+          })
+        : new FileCertificates({ ...common, directory: settings.certificateDirectory });
+  }
+
+  /** The port really bound; undefined while it does not listen. */
+  get port(): number | undefined {
+    return this.#server.port;
+  }
+
+  /** What must hold before the API server may be sent here; nothing while the webhook is off. */
+  ready(): readonly ReadinessCheck[] {
+    if (!this.#isOn) return [];
+    const problem = this.#isStopping
+      ? "it is being stopped"
+      : (this.#source.problem ?? (this.#server.port === undefined ? "it does not listen yet" : undefined));
+    return [{ name: "webhook", problem }];
+  }
+
+  /**
+   * Works until the signal aborts, and then goes on answering for a few seconds, until nobody asks any more.
+   * @throws HygeiaError `ListenFailed`
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log, settings } = this.#options;
+    if (settings.mode === "none") log.info("admission: none, as --admission says; no pod is changed");
+    const watching = this.#watch(signal);
+    try {
+      if (settings.mode === "none") await abortOf(signal);
+      if (settings.mode === "auto") await Promise.race([this.#exists.promise, abortOf(signal)]);
+      if (!signal.aborted) {
+        this.#isOn = true;
+        log.info({ configuration: settings.configurationName, path: WEBHOOK_PATH }, "admission: webhook");
+        await this.#source.run(signal);
+      }
+    } finally {
+      this.#isStopping = true;
+      if (this.#server.port !== undefined) await clock.sleep(LINGER_MS);
+      await this.#server.close(LAST_ANSWERS_MS);
+      await watching;
+    }
+  }
+
+  get #serverName(): string {
+    return `${this.#options.settings.serviceName}.${this.#options.namespace}.svc`;
+  }
+
+  /** Watches our configuration, where there is anything to learn from it. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { clock, metrics, random, settings, transport } = this.#options;
+    const isOurBundle = settings.certificateDirectory === undefined;
+    if (settings.mode === "none" || (settings.mode === "webhook" && !isOurBundle)) return;
+    const reflector = new Reflector<WebhookConfigurationRecord>({
+      transport,
+      clock,
+      random,
+      path: WEBHOOK_CONFIGURATIONS,
+      fieldSelector: `metadata.name=${settings.configurationName}`,
+      project: projectWebhookConfiguration,
+      sink: this.#configuration,
+      metrics: metrics.reflector("mutatingwebhookconfigurations"),
+      barrierEveryMs: Infinity,
+      watchSeconds: WATCH_SECONDS,
+    });
+    await reflector.run(signal);
+  }
+
+  #configurationChanged(): void {
+    const { log, settings } = this.#options;
+    if (this.#configuration.record !== undefined) this.#exists.resolve(undefined);
+    else if (!this.#saidOff) {
+      this.#saidOff = true;
+      log.info(
+        { configuration: settings.configurationName, mode: settings.mode },
+        "there is no such MutatingWebhookConfiguration: no pod is changed until there is one",
+      );
+    }
+    this.#source.configurationChanged();
+  }
+
+  /** Connects as the API server would; says loudly when it would refuse. */
+  async #check(trusted: string, signal: AbortSignal): Promise<void> {
+    const { clock, log, metrics, onRotated } = this.#options;
+    const { host, port } = this.#server.reachableAt ?? { host: "", port: 0 };
+    const problem = await handshakeProblem({ host, port, serverName: this.#serverName, trusted, clock, signal });
+    metrics.admission.trusted.set(problem === undefined ? 1 : 0);
+    metrics.admission.checks.inc({ check: "Handshake", result: problem === undefined ? "Passed" : "Failed" });
+    if (problem === undefined) onRotated?.();
+    else log.error({ problem }, "the API server can not trust the webhook's certificate: pods are created unchanged");
+  }
+}
+
+async function abortOf(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
