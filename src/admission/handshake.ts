@@ -30,7 +30,7 @@ export async function handshakeProblem(options: HandshakeOptions): Promise<strin
     await new Promise<void>((resolve, reject) => {
       deadline.signal.addEventListener("abort", () => reject(deadline.signal.reason as Error), { once: true });
       socket = connect({ host, port, servername: serverName, ca: trusted }, resolve);
-      socket.once("error", reject);
+      socket.on("error", reject);
     });
     return undefined;
   } catch (error) {

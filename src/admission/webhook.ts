@@ -6,10 +6,10 @@ import type { Logger } from "../telemetry/log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { FileCertificates } from "./certificates/file-certificates.ts";
 import { OwnCertificates } from "./certificates/own-certificates.ts";
-import type { Lifetimes } from "./certificates/rotation.ts";
 import type { CertificateSource } from "./certificates/source.ts";
 import { handshakeProblem } from "./handshake.ts";
 import type { MutatePod } from "./review.ts";
+import type { WebhookSettings } from "./settings.ts";
 import { WEBHOOK_PATH, WebhookServer } from "./server.ts";
 import type { AdmissionSnapshot } from "./types.ts";
 import {
@@ -18,24 +18,6 @@ import {
   WebhookConfiguration,
   type WebhookConfigurationRecord,
 } from "./webhook-configuration.ts";
-
-/** How pods are changed at their creation. */
-export const admissionModes = ["auto", "webhook", "none"] as const;
-export type AdmissionMode = (typeof admissionModes)[number];
-
-/** What the command line says of the webhook. */
-export interface WebhookSettings {
-  readonly mode: AdmissionMode;
-  readonly address: string;
-  /** Undefined: the operator makes its own certificates. */
-  readonly certificateDirectory: string | undefined;
-  readonly serviceName: string;
-  readonly configurationName: string;
-  readonly secretName: string;
-  readonly lifetimes: Lifetimes;
-  /** Time between two looks at the certificates, in milliseconds. */
-  readonly lookEveryMs: number;
-}
 
 export interface WebhookOptions {
   readonly settings: WebhookSettings;
@@ -126,22 +108,25 @@ export class AdmissionWebhook {
    */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, settings } = this.#options;
-    if (settings.mode === "none") log.info("admission: none, as --admission says; no pod is changed");
-    const watching = this.#watch(signal);
+    if (settings.mode === "none") log.info("admission: none, as --admission says: no pod is changed");
     try {
-      if (settings.mode === "none") await abortOf(signal);
-      if (settings.mode === "auto") await Promise.race([this.#exists.promise, abortOf(signal)]);
-      if (!signal.aborted) {
-        this.#isOn = true;
-        log.info({ configuration: settings.configurationName, path: WEBHOOK_PATH }, "admission: webhook");
-        await this.#source.run(signal);
-      }
+      await Promise.all([this.#watch(signal), this.#serve(signal)]);
     } finally {
       this.#isStopping = true;
       if (this.#server.port !== undefined) await clock.sleep(LINGER_MS);
       await this.#server.close(LAST_ANSWERS_MS);
-      await watching;
     }
+  }
+
+  async #serve(signal: AbortSignal): Promise<void> {
+    const { log, settings } = this.#options;
+    const stopped = abortOf(signal);
+    if (settings.mode === "none") await stopped;
+    if (settings.mode === "auto") await Promise.race([this.#exists.promise, stopped]);
+    if (signal.aborted) return;
+    this.#isOn = true;
+    log.info({ configuration: settings.configurationName, path: WEBHOOK_PATH }, "admission: webhook");
+    await this.#source.run(signal);
   }
 
   get #serverName(): string {

@@ -11,13 +11,20 @@ export interface Lifetimes {
   readonly backdateMs: number;
 }
 
-/** A year and a week, as cert-manager's own webhook has them. */
-export const defaultLifetimes: Lifetimes = {
-  authorityMs: 365 * 24 * 3_600_000,
-  leafMs: 7 * 24 * 3_600_000,
-  propagationMs: 120_000,
-  backdateMs: 3_600_000,
-};
+const HOUR_MS = 3_600_000;
+
+/**
+ * What follows from the lives of authorities and leaves: two minutes until a new authority signs, an hour of difference
+ * between clocks, and less where certificates live for minutes.
+ */
+export function lifetimesOf(authorityMs: number, leafMs: number): Lifetimes {
+  return {
+    authorityMs,
+    leafMs,
+    propagationMs: Math.min(120_000, leafMs / 12),
+    backdateMs: Math.min(HOUR_MS, leafMs / 10),
+  };
+}
 
 /** What a replica serves with. */
 export interface ServedLeaf extends KeyPair {
