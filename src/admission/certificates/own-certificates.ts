@@ -10,12 +10,13 @@ import {
   hasBundle,
   readWebhookConfiguration,
   type WebhookConfiguration,
+  type WebhookConfigurationRecord,
   writeBundle,
 } from "../webhook-configuration.ts";
 import { type Authorities, bundleOf, readAuthorities, writeAuthorities } from "./authorities.ts";
 import { AuthoritySecret } from "./authority-secret.ts";
 import { fingerprintOf, type KeyPair, parseCertificate } from "./key-pair.ts";
-import { type Facts, leafIsDue, type Lifetimes, nextStep, type ServedLeaf, type Step } from "./rotation.ts";
+import { type Facts, leafIsDue, type Lifetimes, nextStep, recreate, type ServedLeaf, type Step } from "./rotation.ts";
 import type { CertificateSource } from "./source.ts";
 
 export interface OwnCertificatesOptions {
@@ -108,9 +109,11 @@ export class OwnCertificates implements CertificateSource {
 
   /** @returns when to look again, in milliseconds */
   async #look(signal: AbortSignal): Promise<number> {
-    const { clock, lifetimes, lookEveryMs, random } = this.#options;
+    const { clock, configuration, lifetimes, lookEveryMs, random } = this.#options;
+    // As it was before the Secret is read: a bundle made of an old Secret must not replace a newer bundle.
+    const { record } = configuration;
     const authorities = await this.#settle(signal);
-    const retryMs = await this.#publish(bundleOf(authorities), signal);
+    const retryMs = await this.#publish(record, bundleOf(authorities), signal);
     if (leafIsDue(authorities, this.#facts(), lifetimes)) await this.#renew(authorities.current);
     await this.#check(authorities, signal);
     this.#tell(authorities);
@@ -153,19 +156,17 @@ export class OwnCertificates implements CertificateSource {
 
   async #carryOut(step: Step, stored: Authorities | undefined): Promise<Authorities> {
     if (step.kind !== "Create" && step.kind !== "Succeed") return step.authorities;
-    const { clock, lifetimes } = this.#options;
-    const now = clock.wall().getTime();
+    const { clock, configuration, lifetimes } = this.#options;
+    const now = clock.wall();
     // Loaded only where it is needed: with certificates from files it never is.
     const { createAuthority } = await import("./authority.ts");
     const made = await createAuthority({
-      notBefore: new Date(now - lifetimes.backdateMs),
-      notAfter: new Date(now + lifetimes.authorityMs),
+      notBefore: new Date(now.getTime() - lifetimes.backdateMs),
+      notAfter: new Date(now.getTime() + lifetimes.authorityMs),
     });
     if (stored !== undefined) return { ...stored, next: made };
-    const leaf = this.#leaf;
-    const isAlive = leaf !== undefined && leaf.notAfter.getTime() > now;
-    const previous = isAlive ? [{ certificate: leaf.authority, until: leaf.notAfter }] : [];
-    return { current: made, next: undefined, previous };
+    const published = configuration.record?.webhooks.flatMap(({ trusted }) => trusted) ?? [];
+    return recreate(made, published, { now, leaf: this.#leaf }, lifetimes);
   }
 
   /** Asks the API server itself whether the successor is trusted: the watch may be behind. */
@@ -178,9 +179,12 @@ export class OwnCertificates implements CertificateSource {
   }
 
   /** @returns when to try again, in milliseconds; undefined when the bundle is as it should be */
-  async #publish(bundle: string, signal: AbortSignal): Promise<number | undefined> {
-    const { clock, configuration, log, metrics, random, transport } = this.#options;
-    const { record } = configuration;
+  async #publish(
+    record: WebhookConfigurationRecord | undefined,
+    bundle: string,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { clock, log, metrics, random, transport } = this.#options;
     if (record === undefined || hasBundle(record, bundle)) return undefined;
     if (record.injectedByOthers) {
       if (!this.#warned)

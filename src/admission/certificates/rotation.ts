@@ -1,4 +1,4 @@
-import { type Authorities, retire } from "./authorities.ts";
+import { type Authorities, type RetiredAuthority, retire } from "./authorities.ts";
 import { parseCertificate, type KeyPair } from "./key-pair.ts";
 
 /** How long certificates live and wait, all in milliseconds. */
@@ -10,6 +10,9 @@ export interface Lifetimes {
   /** How far certificates begin in the past, for API servers whose clocks are behind. */
   readonly backdateMs: number;
 }
+
+/** As Node writes the subject of the authorities that we make. */
+const AUTHORITY_SUBJECT = /^CN=hygeia-webhook-ca-\w+\nO=hygeia\.dev$/;
 
 const HOUR_MS = 3_600_000;
 
@@ -77,6 +80,28 @@ export function nextStep(stored: Authorities | undefined, facts: Facts, lifetime
   return previous.length < stored.previous.length
     ? { kind: "Forget", authorities: { ...stored, previous } }
     : undefined;
+}
+
+/**
+ * The authorities after the Secret was lost: those whose leaves may be served go on being trusted, also when only the
+ * configuration still tells of them.
+ * @param published the authorities that the API server trusts now, PEM each
+ */
+export function recreate(
+  made: KeyPair,
+  published: readonly string[],
+  { now, leaf }: Pick<Facts, "now" | "leaf">,
+  { leafMs }: Lifetimes,
+): Authorities {
+  const ours = published.filter((pem) => {
+    const parsed = parseCertificate(pem);
+    return parsed !== undefined && parsed.ca && parsed.validToDate > now && AUTHORITY_SUBJECT.test(parsed.subject);
+  });
+  const until = new Date(now.getTime() + leafMs);
+  let previous: readonly RetiredAuthority[] = [];
+  for (const certificate of ours) previous = retire(previous, { certificate, until });
+  if (leaf !== undefined && leaf.notAfter > now) previous = retire(previous, { certificate: leaf.authority, until });
+  return { current: made, next: undefined, previous };
 }
 
 /** Whether this replica is to make itself a new leaf now; it keeps the old one until the API server trusts the new. */
