@@ -91,7 +91,7 @@ export class Operator {
     this.#policies = new Policies((namespace) => view.namespaceLabels(namespace));
     this.#registries = new Registries({
       makeAdapter: adapterFactory({ holder: identity, clock, random, metrics }),
-      readSecret: secretsIn(flags.namespace, this.#transport),
+      readSecret: secretsIn(flags.namespace, this.#transport, new Set([flags.webhook.secretName])),
       clusterUid: this.#clusterUid.promise,
       clock,
       random,

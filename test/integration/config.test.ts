@@ -120,6 +120,11 @@ describe("what the operator may do", () => {
   const own = { namespace: "hygeia-system" };
   const hygeia = { group: "hygeia.dev" };
   const lease = { group: "coordination.k8s.io", resource: "leases" };
+  const hooks = {
+    group: "admissionregistration.k8s.io",
+    resource: "mutatingwebhookconfigurations",
+    name: "hygeia-mutating-webhook-configuration",
+  };
   const allowed: Record<string, Access> = {
     "see every pod": { verb: "watch", resource: "pods" },
     "know the cluster's identity": { verb: "get", resource: "namespaces", name: "kube-system" },
@@ -129,6 +134,10 @@ describe("what the operator may do", () => {
     "write an Event about any pod": { verb: "create", resource: "events", group: "events.k8s.io", namespace: "shop" },
     "make its Lease": { verb: "create", ...lease, ...own },
     "renew its Lease": { verb: "update", ...lease, ...own, name: "hygeia-controller-manager" },
+    "see its webhook's configuration": { verb: "watch", ...hooks },
+    "write its webhook's caBundle": { verb: "patch", ...hooks },
+    "make the Secret of its webhook's authority": { verb: "create", resource: "secrets", ...own },
+    "renew its webhook's authority": { verb: "update", resource: "secrets", ...own, name: "hygeia-webhook-ca" },
     "read a Secret that a Registry names": { verb: "get", resource: "secrets", ...own, name: "etcd-client" },
   };
   test.each(Object.entries(allowed))("it may %s", async (_, access) => {
@@ -146,6 +155,12 @@ describe("what the operator may do", () => {
     "list Secrets, even its own": { verb: "list", resource: "secrets", ...own },
     "watch Secrets, even its own": { verb: "watch", resource: "secrets", ...own },
     "read a Secret elsewhere": { verb: "get", resource: "secrets", namespace: "kube-system", name: "x" },
+    "make a Secret elsewhere": { verb: "create", resource: "secrets", namespace: "kube-system" },
+    "list all webhook configurations": { verb: "list", ...hooks, name: "" },
+    "change another's webhook": { verb: "patch", ...hooks, name: "another" },
+    "make a webhook configuration": { verb: "create", ...hooks },
+    "delete its webhook's configuration": { verb: "delete", ...hooks },
+    "create a pod": { verb: "create", resource: "pods", namespace: "shop" },
     "change a Secret": { verb: "update", resource: "secrets", ...own, name: "etcd-client" },
     "renew another Lease": { verb: "update", ...lease, ...own, name: "another" },
     "renew a Lease elsewhere": {
@@ -174,8 +189,9 @@ describe("what the operator may do", () => {
 
   test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
     const manifests = await build("config/default");
+    const ours = ["hygeia-manager-role", "hygeia-webhook-ca-role"];
     const granted = manifests
-      .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === "hygeia-manager-role")
+      .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && ours.includes(metadata.name))
       .flatMap(({ kind, rules = [] }) =>
         rules.flatMap((rule) =>
           rule.apiGroups.flatMap((group) =>
@@ -260,7 +276,7 @@ describe("kustomize", () => {
     expect(built.length).toBeGreaterThan(0);
     const listed = readFileSync(join(ROOT, "config", folder, "kustomization.yaml"), "utf8");
     const files = readdirSync(join(ROOT, "config", folder)).filter((name) => name !== "kustomization.yaml");
-    expect(files.filter((name) => !listed.includes(`- ${name}`))).toEqual([]);
+    expect(files.filter((name) => !listed.includes(`- ${name}`) && !listed.includes(`- path: ${name}`))).toEqual([]);
   });
 
   test("both replicas run with what config/default promises", async () => {
