@@ -55,7 +55,14 @@ interface Sent {
   readonly agent?: HttpsAgent;
 }
 
-async function send({ server }: Running, sent: Sent): Promise<{ status: number; text: string }> {
+interface Got {
+  readonly status: number;
+  readonly text: string;
+  /** The server ends the connection. */
+  readonly closes: boolean;
+}
+
+async function send({ server }: Running, sent: Sent): Promise<Got> {
   const outgoing = httpsRequest({
     host: "127.0.0.1",
     port: server.port,
@@ -70,7 +77,8 @@ async function send({ server }: Running, sent: Sent): Promise<{ status: number; 
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() };
+  const closes = response.headers.connection === "close";
+  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString(), closes };
 }
 
 async function counted({ metrics }: Running, series: string): Promise<string | undefined> {
@@ -140,16 +148,16 @@ describe("WebhookServer", () => {
     expect(await counted(running, series)).toBe(`${series} 1`);
   });
 
-  test("a new certificate takes over for new connections, and the old ones go on", async () => {
+  test("a new certificate takes over for new connections, and the old ones end with their next answer", async () => {
     const running = await start();
     const agent = new HttpsAgent({ keepAlive: true, maxSockets: 1 });
     closing.push(() => agent.destroy());
-    await send(running, { trusted: running.authority, agent });
+    expect(await send(running, { trusted: running.authority, agent })).toMatchObject({ status: 200, closes: false });
     const successor = await createAuthority(day);
     await running.server.use(await running.leafOf(successor));
     expect((await send(running, { trusted: successor })).status).toBe(200);
-    expect((await send(running, { trusted: running.authority, agent })).status).toBe(200);
-    await expect(send(running, { trusted: running.authority })).rejects.toThrow();
+    expect(await send(running, { trusted: running.authority, agent })).toMatchObject({ status: 200, closes: true });
+    await expect(send(running, { trusted: running.authority, agent })).rejects.toThrow();
   });
 
   test("a stop lets the answer under way go out and takes no new connection", async () => {

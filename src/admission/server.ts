@@ -38,13 +38,15 @@ type Refusal = "Deadline" | "TooLarge" | "Aborted" | "NoWebhookRequest";
 
 /**
  * The HTTPS server that the API server asks about new pods. It begins to listen with the first certificate; a later one
- * takes its place for new connections while those that stand go on. Each answer comes from memory.
+ * takes its place for new connections, and those that stand end with their next answer. Each answer comes from memory.
  */
 export class WebhookServer {
   readonly #options: WebhookServerOptions;
   #server: Server | undefined;
   #idle: IdleSockets | undefined;
   #listening = false;
+  /** Connections made under the certificate that is served now. */
+  #current = new WeakSet<object>();
   #closed = false;
 
   /** @throws HygeiaError `BadBindAddress` */
@@ -75,6 +77,7 @@ export class WebhookServer {
     if (this.#closed) return;
     if (this.#server !== undefined) {
       this.#server.setSecureContext({ cert: certificate, key: privateKey, minVersion: "TLSv1.2" });
+      this.#current = new WeakSet();
       return;
     }
     const { address } = this.#options;
@@ -99,6 +102,7 @@ export class WebhookServer {
       this.#options.metrics.admission.tlsErrors.inc({ reason: tlsReasonOf(error) });
       socket.destroy();
     });
+    server.on("secureConnection", (socket: TLSSocket) => this.#current.add(socket));
     this.#server = server;
     this.#idle = new IdleSockets(server);
     await listen(server, where, address);
@@ -135,7 +139,12 @@ export class WebhookServer {
       const reviewed = review(body.text, this.#options);
       this.#count(reviewed);
       const text = JSON.stringify(reviewed.answer);
-      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
+      response.writeHead(200, {
+        "content-type": "application/json",
+        "content-length": Buffer.byteLength(text),
+        // One made under an older certificate ends with this answer: what can not be trusted any more shows early.
+        ...(this.#current.has(request.socket) ? {} : { connection: "close" }),
+      });
       response.end(text);
     } catch (error) {
       log.error({ err: error }, "the webhook failed to answer; the pod is created unchanged");

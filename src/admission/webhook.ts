@@ -40,6 +40,8 @@ const SYSTEM_NAMESPACES = ["kube-system", "kube-node-lease"];
 /** After a stop is asked for, the API server goes on calling until the EndpointSlice has reached it. */
 const LINGER_MS = 5_000;
 const LAST_ANSWERS_MS = 2_000;
+/** A kubelet takes longer than this to bring new files. */
+const FILES_EVERY_MS = 10_000;
 /** A configuration changes seldom; what takes the bundle out is seen by the watch within milliseconds all the same. */
 const WATCH_SECONDS = 120;
 
@@ -85,7 +87,11 @@ export class AdmissionWebhook {
             lookEveryMs: settings.lookEveryMs,
             check: (trusted, signal) => this.#check(trusted, signal),
           })
-        : new FileCertificates({ ...common, directory: settings.certificateDirectory });
+        : new FileCertificates({
+            ...common,
+            directory: settings.certificateDirectory,
+            lookEveryMs: Math.min(FILES_EVERY_MS, settings.lookEveryMs),
+          });
   }
 
   /** The port really bound; undefined while it does not listen. */

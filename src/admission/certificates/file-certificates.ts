@@ -10,8 +10,8 @@ import type { CertificateSource } from "./source.ts";
 export interface FileCertificatesOptions {
   /** Holds tls.crt and tls.key, as a mounted Secret of cert-manager's does. */
   readonly directory: string;
-  /** Time between two looks at the files, in milliseconds. Default 10 s: a kubelet takes longer to bring them. */
-  readonly lookEveryMs?: number;
+  /** Time between two looks at the files, in milliseconds. */
+  readonly lookEveryMs: number;
   readonly serve: (pair: KeyPair) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -44,7 +44,7 @@ export class FileCertificates implements CertificateSource {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, lookEveryMs = 10_000 } = this.#options;
+    const { clock, lookEveryMs } = this.#options;
     try {
       for (;;) {
         await this.#look();
