@@ -47,6 +47,7 @@ export class WebhookServer {
   #listening = false;
   /** Connections made under the certificate that is served now. */
   #current = new WeakSet<object>();
+  #isDraining = false;
   #closed = false;
 
   /** @throws HygeiaError `BadBindAddress` */
@@ -109,6 +110,11 @@ export class WebhookServer {
     this.#listening = true;
   }
 
+  /** From now on each connection ends with its next answer, so that the API server turns to other replicas by itself. */
+  drain(): void {
+    this.#isDraining = true;
+  }
+
   /** Takes no new connection, lets answers under way finish for `graceMs`, then breaks what is left. */
   async close(graceMs: number): Promise<void> {
     this.#closed = true;
@@ -143,7 +149,7 @@ export class WebhookServer {
         "content-type": "application/json",
         "content-length": Buffer.byteLength(text),
         // One made under an older certificate ends with this answer: what can not be trusted any more shows early.
-        ...(this.#current.has(request.socket) ? {} : { connection: "close" }),
+        ...(this.#isDraining || !this.#current.has(request.socket) ? { connection: "close" } : {}),
       });
       response.end(text);
     } catch (error) {

@@ -8,8 +8,8 @@ import { certificatesIn } from "./certificates/key-pair.ts";
 export const WEBHOOK_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 /** Owns `caBundle` and nothing else. */
 const FIELD_MANAGER = "hygeia-webhook-ca";
-/** Annotations by which cert-manager's CA injector is told to own `caBundle`. */
-const INJECTOR = /^cert-manager\.io\/inject-/;
+/** How annotations begin by which cert-manager's CA injector is told to own `caBundle`. */
+const INJECTOR = "cert-manager.io/inject-";
 const DEADLINE_MS = 5_000;
 
 /** What is kept of our MutatingWebhookConfiguration. */
@@ -41,7 +41,7 @@ export function projectWebhookConfiguration(raw: unknown): WebhookConfigurationR
     namespace: "",
     name: metadata.name ?? "",
     resourceVersion: metadata.resourceVersion ?? "",
-    injectedByOthers: Object.keys(metadata.annotations ?? {}).some((key) => INJECTOR.test(key)),
+    injectedByOthers: Object.keys(metadata.annotations ?? {}).some((key) => key.startsWith(INJECTOR)),
     webhooks: webhooks.map(({ name = "", clientConfig }) => {
       const bundle = Buffer.from(clientConfig?.caBundle ?? "", "base64").toString("utf8");
       return { name, bundle, trusted: certificatesIn(bundle) };

@@ -119,6 +119,7 @@ export class AdmissionWebhook {
       await Promise.all([this.#watch(signal), this.#serve(signal)]);
     } finally {
       this.#isStopping = true;
+      this.#server.drain();
       if (this.#server.port !== undefined) await clock.sleep(LINGER_MS);
       await this.#server.close(LAST_ANSWERS_MS);
     }

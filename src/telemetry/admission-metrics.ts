@@ -4,9 +4,14 @@ import type { Counter, Gauge, Histogram } from "prom-client";
 const answerSeconds = [0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.5, 1, 2];
 
 interface Makers {
-  counter<L extends string = never>(name: string, help: string, labelNames?: readonly L[]): Counter<L>;
-  gauge<L extends string = never>(name: string, help: string, labelNames?: readonly L[]): Gauge<L>;
-  histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L>;
+  readonly counter: <L extends string = never>(name: string, help: string, labelNames?: readonly L[]) => Counter<L>;
+  readonly gauge: <L extends string = never>(name: string, help: string, labelNames?: readonly L[]) => Gauge<L>;
+  readonly histogram: <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    buckets: number[],
+  ) => Histogram<L>;
 }
 
 /** What the admission webhook and its certificates are measured by. */

@@ -62,9 +62,12 @@ export class OwnCertificates implements CertificateSource {
   /** Authorities trusted and leaf served at the last check. */
   #checked = "";
   #warned = false;
+  /** Drawn once: each replica has its own time, and no later look changes it. */
+  readonly #jitter: number;
 
   constructor(options: OwnCertificatesOptions) {
     this.#options = options;
+    this.#jitter = options.random();
     this.#secret = new AuthoritySecret(options.transport, options.namespace, options.secretName);
     this.#wake = new Trigger(options.clock);
     this.#backoff = new Backoff({ ...options, firstMs: 250, maxMs: 15_000 });
@@ -241,12 +244,12 @@ export class OwnCertificates implements CertificateSource {
   }
 
   #facts(): Facts {
-    const { clock, configuration, random } = this.#options;
+    const { clock, configuration } = this.#options;
     return {
       now: clock.wall(),
       leaf: this.#leaf,
       publishedForMs: (certificate) => configuration.publishedForMs(certificate),
-      jitter: random(),
+      jitter: this.#jitter,
     };
   }
 
