@@ -106,14 +106,14 @@ describe("when nobody answers", () => {
   });
 
   test("pods are created unchanged while the policies are not known", async () => {
-    let snapshot: AdmissionSnapshot | undefined;
-    const replica = await stage.startReplica({ snapshot: () => snapshot });
+    const known: { snapshot: AdmissionSnapshot | undefined } = { snapshot: undefined };
+    const replica = await stage.startReplica({ snapshot: () => known.snapshot });
     await replica.untilReady();
     await eventually("the API server asks", async () => {
       expect(isMutated(await stage.createPod("shop"))).toBe(false);
       return (await replica.requests({ result: "Failed", reason: "NotReady" })) > 0;
     });
-    snapshot = everywhere;
+    known.snapshot = everywhere;
     await stage.untilMutating("shop");
   });
 
