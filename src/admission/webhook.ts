@@ -174,14 +174,15 @@ export class AdmissionWebhook {
   }
 
   /** Connects as the API server would; says loudly when it would refuse. */
-  async #check(trusted: string, signal: AbortSignal): Promise<void> {
+  async #check(trusted: string, signal: AbortSignal): Promise<boolean> {
     const { clock, log, metrics, onRotated } = this.#options;
     const { host, port } = this.#server.reachableAt ?? { host: "", port: 0 };
     const problem = await handshakeProblem({ host, port, serverName: this.#serverName, trusted, clock, signal });
-    metrics.admission.trusted.set(problem === undefined ? 1 : 0);
+    metrics.admission.trusted.set({ check: "Handshake" }, problem === undefined ? 1 : 0);
     metrics.admission.checks.inc({ check: "Handshake", result: problem === undefined ? "Passed" : "Failed" });
     if (problem === undefined) onRotated?.();
     else log.error({ problem }, "the API server can not trust the webhook's certificate: pods are created unchanged");
+    return problem === undefined;
   }
 }
 

@@ -65,6 +65,7 @@ export function admissionMetrics({ counter, gauge, histogram }: Makers) {
     trusted: gauge(
       "hygeia_webhook_trusted",
       "1 when the certificate that is served holds under the published authorities, else 0.",
+      ["check"],
     ),
   };
 }

@@ -33,8 +33,11 @@ export interface OwnCertificatesOptions {
   readonly lookEveryMs: number;
   /** Serves with this certificate from now on. */
   readonly serve: (leaf: KeyPair) => Promise<void>;
-  /** Called when what is served or what is trusted has changed. @param trusted what the API server trusts, PEM */
-  readonly check: (trusted: string, signal: AbortSignal) => Promise<void>;
+  /**
+   * Called when what is served or what is trusted has changed, and again until it is true: a new connection would hold.
+   * @param trusted what the API server trusts, PEM
+   */
+  readonly check: (trusted: string, signal: AbortSignal) => Promise<boolean>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -59,7 +62,7 @@ export class OwnCertificates implements CertificateSource {
   #leaf: ServedLeaf | undefined;
   #failure: string | undefined;
   #writtenAt = -Infinity;
-  /** Authorities trusted and leaf served at the last check. */
+  /** Leaf served and authorities trusted at the last check that passed. */
   #checked = "";
   #warned = false;
   /** Drawn once: each replica has its own time, and no later look changes it. */
@@ -239,8 +242,7 @@ export class OwnCertificates implements CertificateSource {
     const trusted = configuration.record?.webhooks[0]?.bundle ?? bundleOf(authorities);
     const state = `${this.#leaf.certificate}${trusted}`;
     if (state === this.#checked) return;
-    await check(trusted, signal);
-    this.#checked = state;
+    if (await check(trusted, signal)) this.#checked = state;
   }
 
   #facts(): Facts {
