@@ -132,8 +132,18 @@ describe("review", () => {
     expect(seen.answer.response).not.toHaveProperty("patchType");
   });
 
+  test("a probe in a dry run is answered by an annotation; without a dry run it is a pod like any other", () => {
+    const asked = metadata({ annotations: { "hygeia.dev/probe": "abc", other: "x" } });
+    const { reason, answer } = ask(reviewOf({ dryRun: true }, asked));
+    expect(reason).toBe("Probe");
+    expect(JSON.parse(Buffer.from(answer.response.patch ?? "", "base64").toString())).toEqual([
+      { op: "add", path: "/metadata/annotations/hygeia.dev~1probed", value: "abc" },
+    ]);
+    expect(ask(reviewOf({}, asked)).reason).toBe("Changed");
+  });
+
   test("each reason is met by a case, so that none is there for nothing", () => {
-    const met = new Set([...Object.values(unchanged).map(({ reason }) => reason), "Changed"]);
+    const met = new Set([...Object.values(unchanged).map(({ reason }) => reason), "Changed", "Probe"]);
     expect([...met].toSorted()).toEqual(Object.keys(reviewReasons).toSorted());
   });
 

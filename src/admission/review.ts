@@ -11,6 +11,10 @@ import {
 const REVIEW_VERSION = "admission.k8s.io/v1";
 /** Annotation that the kubelet puts on the mirror of a static pod. */
 const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
+/** Annotation on a pod of a dry run by which a replica asks whether the API server asks the webhook. */
+export const PROBE_ANNOTATION = "hygeia.dev/probe";
+/** Annotation with which it is answered, of the same value. */
+export const PROBED_ANNOTATION = "hygeia.dev/probed";
 /** Longest value of an audit annotation that is written. */
 const AUDIT_LIMIT = 1_024;
 
@@ -30,6 +34,8 @@ export const reviewReasons = {
   MirrorPod: "Unchanged",
   /** A namespace of the system's or of the operator's own. */
   ExemptNamespace: "Unchanged",
+  /** A dry run by which a replica checks that the API server asks. */
+  Probe: "Unchanged",
   /** Not the creation of a pod. */
   NotCreate: "Unchanged",
   /** A sub-resource, such as pods/eviction. */
@@ -52,6 +58,8 @@ export interface Verdict {
   readonly reason: ReviewReason;
   readonly mutation?: Mutation;
   readonly policy?: PodPolicy;
+  /** What a probe is answered with. */
+  readonly probe?: string;
   /** What was caught, for `Exception`. */
   readonly error?: unknown;
 }
@@ -110,7 +118,10 @@ function judge(envelope: Fields | undefined, request: Fields | undefined, parts:
   if (typeof namespace !== "string" || namespace === "") return { reason: "BadReview" };
 
   if (parts.exemptNamespaces.has(namespace)) return { reason: "ExemptNamespace" };
-  if (Object.hasOwn(fieldsOf(metadata["annotations"]) ?? {}, MIRROR_ANNOTATION)) return { reason: "MirrorPod" };
+  const annotations = fieldsOf(metadata["annotations"]) ?? {};
+  if (Object.hasOwn(annotations, MIRROR_ANNOTATION)) return { reason: "MirrorPod" };
+  const probe = annotations[PROBE_ANNOTATION];
+  if (request["dryRun"] === true && typeof probe === "string") return { reason: "Probe", probe };
   const labels = (fieldsOf(metadata["labels"]) ?? {}) as Readonly<Record<string, string>>;
   if (labels[ADMISSION_LABEL] === "Disabled") return { reason: "OptedOut" };
 
@@ -127,8 +138,8 @@ function reasonOf(mutation: Mutation): ReviewReason {
   return mutation.applied.length === 0 && mutation.skipped.length > 0 ? "Skipped" : "Compliant";
 }
 
-function answerOf(uid: string, { mutation, policy }: Verdict): object {
-  const patch = mutation?.patch ?? [];
+function answerOf(uid: string, { mutation, policy, probe }: Verdict): object {
+  const patch = probe === undefined ? (mutation?.patch ?? []) : [probed(probe)];
   return {
     apiVersion: REVIEW_VERSION,
     kind: "AdmissionReview",
@@ -149,6 +160,10 @@ function auditOf({ applied, skipped }: Mutation, policy: PodPolicy): Record<stri
     ...(applied.length > 0 ? { applied: applied.join(",") } : {}),
     ...(left === "" ? {} : { skipped: left.slice(0, AUDIT_LIMIT) }),
   };
+}
+
+function probed(value: string): PatchOperation {
+  return { op: "add", path: `/metadata/annotations/${PROBED_ANNOTATION.replace("/", "~1")}`, value };
 }
 
 function encode(patch: readonly PatchOperation[]): string {

@@ -57,6 +57,15 @@ export function admissionMetrics({ counter, gauge, histogram }: Makers) {
       "Times the authorities were written into the MutatingWebhookConfiguration, by result.",
       ["result"],
     ),
+    dryRuns: counter(
+      "hygeia_admission_dry_runs_total",
+      "Pods with a policy's sysctls that were tried as a dry run, by the API server's answer.",
+      ["result"],
+    ),
+    objections: gauge(
+      "hygeia_admission_objections",
+      "Namespaces in which a policy engine refuses pods for a policy's sysctls.",
+    ),
     checks: counter(
       "hygeia_webhook_checks_total",
       "Checks that the API server can trust and reach the webhook, by kind and result.",

@@ -1,0 +1,151 @@
+import type { Clock, Random } from "../../clock/clock.ts";
+import { Backoff } from "../../kube/backoff.ts";
+import { Trigger } from "../../kube/reflector-trigger.ts";
+import type { Logger } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Sysctl } from "../types.ts";
+import type { PodDryRun } from "./pod-dry-run.ts";
+
+/** Sysctls that a policy would give to pods of a namespace. */
+export interface WantedSysctls {
+  readonly namespace: string;
+  readonly sysctls: readonly Sysctl[];
+}
+
+export interface EngineObjectionsOptions {
+  readonly dryRun: Pick<PodDryRun, "isAllowed" | "create">;
+  /** Namespaces in which pods would get sysctls, as things are now; each at most once. */
+  readonly wanted: () => Iterable<WantedSysctls>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, "admission">;
+}
+
+/** What is known of one namespace. */
+interface Finding {
+  /** The sysctls it is about. */
+  readonly key: string;
+  readonly objection: string | undefined;
+  /** Monotonic milliseconds when it is to be tried again. */
+  readonly again: number;
+}
+
+/** A policy engine changes its mind without a word to us, but seldom. */
+const AGAIN_MS = 3_600_000;
+/** The API server could not say: sooner. */
+const UNKNOWN_AGAIN_MS = 60_000;
+/** Between two tries; a cluster of a thousand namespaces is done in ten minutes. */
+const GAP_MS = 500;
+/** How often it is looked whether the right was given or taken. */
+const RIGHT_AGAIN_MS = 600_000;
+/** Changes mostly come several at once. */
+const SETTLE_MS = 1_000;
+
+/**
+ * Finds policy engines that would refuse a pod for its sysctls, by a dry-run create in each namespace, outside of the path
+ * of any request. A refusal counts only where the same pod without sysctls is taken. Without the right to create pods
+ * nothing is tried, and nothing is objected.
+ */
+export class EngineObjections {
+  readonly #options: EngineObjectionsOptions;
+  readonly #findings = new Map<string, Finding>();
+  readonly #wake: Trigger;
+  readonly #backoff: Backoff;
+  #isAllowed = false;
+  #rightAskedAt = -Infinity;
+
+  constructor(options: EngineObjectionsOptions) {
+    this.#options = options;
+    this.#wake = new Trigger(options.clock);
+    this.#backoff = new Backoff({ ...options, firstMs: 1_000, maxMs: 60_000 });
+  }
+
+  /** What a pod with the sysctls is refused with in this namespace; undefined when it is not, or nobody knows. */
+  get(namespace: string): string | undefined {
+    return this.#findings.get(namespace)?.objection;
+  }
+
+  /** Policies or namespaces have changed. */
+  changed(): void {
+    this.#wake.fire();
+  }
+
+  /** Namespaces in which a dry run is allowed and pods are taken; where a check of the webhook can be made. */
+  accepting(): readonly string[] {
+    const found = [...this.#findings].filter(([, { objection }]) => objection === undefined);
+    return this.#isAllowed ? found.map(([namespace]) => namespace) : [];
+  }
+
+  /** Works until the signal aborts, then resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    try {
+      for (;;) {
+        let waitMs: number;
+        try {
+          waitMs = await this.#look(signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          waitMs = this.#backoff.next();
+          log.debug({ err: error }, "dry runs of pods failed; they are tried again");
+        }
+        await this.#wake.wait(waitMs, signal);
+        await clock.sleep(SETTLE_MS, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /** @returns when to look again, in milliseconds */
+  async #look(signal: AbortSignal): Promise<number> {
+    const { clock, dryRun, log, metrics, random, wanted } = this.#options;
+    if (clock.monotonic() - this.#rightAskedAt >= RIGHT_AGAIN_MS) {
+      const isAllowed = await dryRun.isAllowed(signal);
+      if (isAllowed !== this.#isAllowed || this.#rightAskedAt === -Infinity)
+        log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
+      this.#isAllowed = isAllowed;
+      this.#rightAskedAt = clock.monotonic();
+    }
+    const now = this.#isAllowed ? [...wanted()] : [];
+    const names = new Set(now.map(({ namespace }) => namespace));
+    for (const namespace of this.#findings.keys()) if (!names.has(namespace)) this.#findings.delete(namespace);
+    let first = clock.monotonic() + RIGHT_AGAIN_MS;
+    for (const one of now) {
+      const key = JSON.stringify(one.sysctls);
+      const known = this.#findings.get(one.namespace);
+      if (known?.key !== key || known.again <= clock.monotonic()) {
+        this.#findings.set(one.namespace, await this.#try(one, key, known, signal));
+        await clock.sleep(GAP_MS * (0.5 + random()), signal);
+      }
+      first = Math.min(first, this.#findings.get(one.namespace)?.again ?? first);
+    }
+    metrics.admission.objections.set([...this.#findings.values()].filter((one) => one.objection !== undefined).length);
+    return Math.max(SETTLE_MS, first - clock.monotonic());
+  }
+
+  async #try(
+    { namespace, sysctls }: WantedSysctls,
+    key: string,
+    known: Finding | undefined,
+    signal: AbortSignal,
+  ): Promise<Finding> {
+    const { clock, dryRun, log, metrics, random } = this.#options;
+    const tried = await dryRun.create(namespace, { sysctls, admission: "Disabled" }, signal);
+    let objection: string | undefined;
+    let isKnown = tried.result !== "Unknown";
+    if (tried.result === "Refused") {
+      const without = await dryRun.create(namespace, { admission: "Disabled" }, signal);
+      // Refused either way: by a quota, or a rule that our small pod breaks. That says nothing of the sysctls.
+      if (without.result === "Accepted") objection = tried.message;
+      isKnown = without.result !== "Unknown";
+    }
+    metrics.admission.dryRuns.inc({ result: tried.result });
+    if (!isKnown && known?.key === key) objection = known.objection;
+    if (objection !== undefined && objection !== known?.objection)
+      log.warn({ namespace, objection }, "pods with the keepalive's sysctls would be refused here: they are left out");
+    const againMs = (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
+    return { key, objection, again: clock.monotonic() + againMs };
+  }
+}
