@@ -56,11 +56,13 @@ export const skipReasons = [
   "NodeTooOld",
   "NodesUnknown",
   "RuntimeClass",
+  "UserNamespace",
   "ConflictingInjection",
   "PolicyEngine",
   "ClusterDNSUnknown",
   "TooManyNameservers",
   "TooManySearches",
+  "SearchNotAccepted",
   "NoSuchContainer",
   "SleepActionUnknown",
   "GracePeriodTooShort",
@@ -109,6 +111,11 @@ export interface Mutation {
 export const APPLIED_ANNOTATION = "hygeia.dev/applied";
 /** Annotation: parts that were left out and why, `keepalive=HostNetwork,dns=SetByAuthor`. */
 export const SKIPPED_ANNOTATION = "hygeia.dev/skipped";
+/**
+ * Annotation: single values that we set, `ndots=2,net.ipv4.tcp_keepalive_time=300`. A value that is found here is not
+ * its author's, so that a later generation of the policy may set another.
+ */
+export const SET_ANNOTATION = "hygeia.dev/set";
 /** Label on a pod: `Disabled` exempts it from all changes. */
 export const ADMISSION_LABEL = "hygeia.dev/admission";
 
