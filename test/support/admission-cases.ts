@@ -384,6 +384,12 @@ const keepaliveCases = {
     site: { ...enforcing("baseline", "latest"), serverMinor: 28 },
     skipped: [["keepalive", "PodSecurity"]],
   }),
+  "a version of Pod Security that is newer than the server is the server's": row({
+    pod: pod(),
+    policy: KEEPALIVE,
+    site: { ...enforcing("restricted", "v1.40"), serverMinor: 28 },
+    skipped: [["keepalive", "PodSecurity"]],
+  }),
   "a node that is too old could get the pod and fail it": row({
     pod: pod(),
     policy: KEEPALIVE,
@@ -448,6 +454,17 @@ const goCases = {
     pod: pod({ containers: [app(godebug("http2client=0,netdns=cgo+2"))] }),
     policy: GO,
     skipped: [["goResolver", "SetByAuthor"]],
+  }),
+  "of two netdns in GODEBUG the last counts": row({
+    pod: pod({ containers: [app(godebug("netdns=cgo,netdns=go"))] }),
+    policy: GO,
+  }),
+  "of two variables GODEBUG the last counts": row({
+    pod: pod({ containers: [app({ env: [...godebug("netdns=cgo").env, ...godebug("gctrace=1").env] })] }),
+    policy: GO,
+    expected: pod({
+      containers: [app({ env: [...godebug("netdns=cgo").env, ...godebug("gctrace=1,netdns=go").env] })],
+    }),
   }),
   "a GODEBUG from elsewhere stays": row({
     pod: pod({
