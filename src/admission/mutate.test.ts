@@ -72,7 +72,7 @@ describe("the annotations", () => {
 
   it("that would grow too large leave the pod as it is", () => {
     const before = pod({}, { annotations: { large: "x".repeat(256 * 1024 - 40) } });
-    expect(mutatePod(before, NDOTS_2, SITE).patch).toEqual([]);
+    expect(mutatePod(before, NDOTS_2, SITE)).toMatchObject({ patch: [], skipped: [{ reason: "AnnotationsFull" }] });
   });
 });
 
@@ -141,15 +141,23 @@ describe("an odd pod is left as it is", () => {
       "a sysctl with a number": pod({ securityContext: { sysctls: [{ name: "a.b", value: 1 }] } }),
       "a grace period that is a text": pod({ terminationGracePeriodSeconds: "30" }),
       "hostNetwork as a text": pod({ hostNetwork: "true" }),
-      "a static pod's mirror": pod({}, { annotations: { "kubernetes.io/config.mirror": "x" } }),
     }),
   )("%s", (_, odd) => {
-    expect(mutatePod(odd, { ...NDOTS_2, ...KEEPALIVE, dns: NDOTS_2.dns, gracePeriod: 60 }, SITE)).toEqual({
+    const message = "the pod is not of the form that is known";
+    expect(mutatePod(odd, { ...KEEPALIVE, dns: NDOTS_2.dns }, SITE)).toEqual({
       patch: [],
       applied: [],
       changed: [],
-      skipped: [],
+      skipped: [
+        { part: "dns", reason: "NotUnderstood", message },
+        { part: "keepalive", reason: "NotUnderstood", message },
+      ],
     });
+  });
+
+  it("a static pod's mirror is another that can not be changed", () => {
+    const mirror = pod({}, { annotations: { "kubernetes.io/config.mirror": "x" } });
+    expect(mutatePod(mirror, NDOTS_2, SITE)).toMatchObject({ patch: [], skipped: [{ reason: "StaticPod" }] });
   });
 
   it("what is null is absent", () => {

@@ -11,13 +11,14 @@ import {
   type Mutation,
   type PatchOperation,
   type PodPart,
+  podParts,
   type PodPolicy,
   SET_ANNOTATION,
   type Site,
   SKIPPED_ANNOTATION,
+  type SkipReason,
 } from "./types.ts";
 
-const UNCHANGED: Mutation = { patch: [], applied: [], changed: [], skipped: [] };
 /** The kubelet's own annotation on the pod that mirrors a static one, which only its file can change. */
 const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
 /** The API server refuses an object whose annotations are larger than this together, bytes. */
@@ -31,12 +32,22 @@ const MAX_ANNOTATION_BYTES = 256 * 1024;
  */
 export function mutatePod(pod: unknown, policy: PodPolicy, site: Site): Mutation {
   const shape = readPod(pod);
-  if (shape === undefined || isExempt(shape)) return UNCHANGED;
+  if (shape === undefined) return unchanged(policy, "NotUnderstood", "the pod is not of the form that is known");
+  if (shape.labels[ADMISSION_LABEL] === "Disabled") {
+    return unchanged(policy, "OptedOut", `label ${ADMISSION_LABEL} of the pod is Disabled`);
+  }
+  if (shape.annotations?.[MIRROR_ANNOTATION] !== undefined) {
+    return unchanged(policy, "StaticPod", "only the file of a static pod can change it");
+  }
   const ledger = new Ledger(shape.annotations);
-  const outcomes = shape.windows ? forWindows(policy) : outcomesFor(policy, shape, site, ledger);
+  const outcomes = shape.windows
+    ? skipAll(policy, "WindowsPod", "the pod runs on Windows")
+    : outcomesFor(policy, shape, site, ledger);
   const changes = outcomes.flatMap(({ patch }) => patch);
   const annotations = annotationsFor(policy, outcomes, shape, ledger);
-  if (!fits(annotations, shape)) return UNCHANGED;
+  if (!fits(annotations, shape)) {
+    return unchanged(policy, "AnnotationsFull", "the pod's annotations have no room for ours");
+  }
   return {
     patch: [...changes, ...annotationPatch(annotations, shape)],
     applied: partsOf(outcomes, ({ applied }) => applied),
@@ -45,8 +56,10 @@ export function mutatePod(pod: unknown, policy: PodPolicy, site: Site): Mutation
   };
 }
 
-function isExempt({ labels, annotations }: PodShape): boolean {
-  return labels[ADMISSION_LABEL] === "Disabled" || annotations?.[MIRROR_ANNOTATION] !== undefined;
+/** Not even by an annotation. */
+function unchanged(policy: PodPolicy, reason: SkipReason, message: string): Mutation {
+  const skipped = skipAll(policy, reason, message).flatMap((outcome) => outcome.skipped ?? []);
+  return { patch: [], applied: [], changed: [], skipped };
 }
 
 function outcomesFor(policy: PodPolicy, pod: PodShape, site: Site, ledger: Ledger): PartOutcome[] {
@@ -63,12 +76,16 @@ function outcomesFor(policy: PodPolicy, pod: PodShape, site: Site, ledger: Ledge
   return outcomes;
 }
 
-/** Its resolver, its network and its signals are others. */
-function forWindows({ dns, goResolver, sysctls, gracePeriod, preStopSleep }: PodPolicy): PartOutcome[] {
-  const wanted = { dns, goResolver, keepalive: sysctls, gracePeriod, preStop: preStopSleep };
-  return Object.entries(wanted).flatMap(([part, rule]) =>
-    rule === undefined ? [] : [skip(part as PodPart, "WindowsPod", "the pod runs on Windows")],
-  );
+function skipAll(policy: PodPolicy, reason: SkipReason, message: string): PartOutcome[] {
+  const { dns, goResolver, sysctls, gracePeriod, preStopSleep } = policy;
+  const wanted: Readonly<Record<PodPart, unknown>> = {
+    dns,
+    goResolver,
+    keepalive: sysctls,
+    gracePeriod,
+    preStop: preStopSleep,
+  };
+  return podParts.filter((part) => wanted[part] !== undefined).map((part) => skip(part, reason, message));
 }
 
 function partsOf(outcomes: readonly PartOutcome[], holds: (outcome: PartOutcome) => boolean): PodPart[] {

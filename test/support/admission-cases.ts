@@ -1,4 +1,4 @@
-import type { PodPart, PodPolicy, Site, SkipReason } from "../../src/admission/types.ts";
+import { type PodPart, podParts, type PodPolicy, type Site, type SkipReason } from "../../src/admission/types.ts";
 
 /** A Pod as a client sends it, that any API server accepts. */
 export interface PodManifest {
@@ -599,13 +599,7 @@ const wholeCases = {
   "a pod whose os is windows is left alone": row({
     pod: pod({ os: { name: "windows" } }),
     policy: ALL,
-    skipped: [
-      ["dns", "WindowsPod"],
-      ["goResolver", "WindowsPod"],
-      ["keepalive", "WindowsPod"],
-      ["gracePeriod", "WindowsPod"],
-      ["preStop", "WindowsPod"],
-    ],
+    skipped: podParts.map((part) => [part, "WindowsPod"]),
   }),
   "a pod that selects Windows nodes is left alone": row({
     pod: pod({ nodeSelector: { "kubernetes.io/os": "windows" } }),
@@ -615,6 +609,7 @@ const wholeCases = {
   "a pod that is opted out is left alone": row({
     pod: pod({}, { labels: { "hygeia.dev/admission": "Disabled" } }),
     policy: ALL,
+    skipped: podParts.map((part) => [part, "OptedOut"]),
   }),
 } satisfies Record<string, AdmissionCase>;
 
