@@ -9,7 +9,7 @@ type Wishes = Partial<Pick<RegistrationPolicySpec, "dns" | "keepalive" | "lifecy
 /** As the API server stores it: defaults are filled in. */
 const DNS = { searchMode: "Append", onConflict: "AuthorWins", libc: "Any", goResolver: "Unset" } as const;
 
-function compile(wishes: Wishes, nests: Parameters<typeof compilePodPolicy>[1] = () => true) {
+function compile(wishes: Wishes, nests = true) {
   const metadata = { name: "shop", uid: "u1", resourceVersion: "1", generation: 3, creationTimestamp: "" };
   const registration = { registries: [], zombies: {} } as unknown as RegistrationPolicySpec["registration"];
   return compilePodPolicy(
@@ -94,8 +94,8 @@ describe("what a policy wants of pods", () => {
 
   it("holds no keepalive that does not nest, and is then nothing without the rest", () => {
     const keepalive = { time: "300s", interval: "30s", probes: 3 };
-    expect(compile({ keepalive }, () => false)).toBeUndefined();
-    expect(compile({ keepalive, lifecycle: { preStopSleepSeconds: 5 } }, () => false)).toEqual({
+    expect(compile({ keepalive }, false)).toBeUndefined();
+    expect(compile({ keepalive, lifecycle: { preStopSleepSeconds: 5 } }, false)).toEqual({
       ...NOTHING,
       preStopSleep: 5,
     });

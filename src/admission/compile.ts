@@ -9,7 +9,7 @@ import type { DnsRule, GoResolverRule, PodPolicy, Sysctl } from "./types.ts";
  */
 export function compilePodPolicy(
   { metadata, spec }: Pick<RegistrationPolicy, "metadata" | "spec">,
-  nests: (keepalive: RegistrationPolicyKeepalive) => boolean,
+  nests: boolean,
 ): PodPolicy | undefined {
   const { keepalive, lifecycle } = spec;
   const sysctls = keepalive === undefined ? undefined : sysctlsOf(keepalive);
@@ -18,7 +18,7 @@ export function compilePodPolicy(
     generation: metadata.generation,
     dns: dnsRule(spec.dns),
     goResolver: goResolverRule(spec.dns),
-    sysctls: keepalive !== undefined && nests(keepalive) ? sysctls : undefined,
+    sysctls: nests ? sysctls : undefined,
     gracePeriod: lifecycle?.terminationGracePeriodSeconds,
     preStopSleep: lifecycle?.preStopSleepSeconds,
   };

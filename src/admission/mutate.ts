@@ -8,6 +8,7 @@ import { type PodShape, readPod } from "./pod-shape.ts";
 import {
   ADMISSION_LABEL,
   APPLIED_ANNOTATION,
+  IGNORE_ANNOTATION,
   type Mutation,
   type PatchOperation,
   type PodPart,
@@ -35,6 +36,9 @@ export function mutatePod(pod: unknown, policy: PodPolicy, site: Site): Mutation
   if (shape === undefined) return unchanged(policy, "NotUnderstood", "the pod is not of the form that is known");
   if (shape.labels[ADMISSION_LABEL] === "Disabled") {
     return unchanged(policy, "OptedOut", `label ${ADMISSION_LABEL} of the pod is Disabled`);
+  }
+  if (shape.annotations?.[IGNORE_ANNOTATION] === "true") {
+    return unchanged(policy, "OptedOut", `annotation ${IGNORE_ANNOTATION} of the pod is true`);
   }
   if (shape.annotations?.[MIRROR_ANNOTATION] !== undefined) {
     return unchanged(policy, "StaticPod", "only the file of a static pod can change it");

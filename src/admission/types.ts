@@ -120,6 +120,8 @@ export const SKIPPED_ANNOTATION = "hygeia.dev/skipped";
  * its author's, so that a later generation of the policy may set another.
  */
 export const SET_ANNOTATION = "hygeia.dev/set";
+/** Annotation on a pod: `true` keeps every policy away from it and from its registrations. */
+export const IGNORE_ANNOTATION = "hygeia.dev/ignore";
 /** Label on a pod: `Disabled` exempts it from all changes. */
 export const ADMISSION_LABEL = "hygeia.dev/admission";
 

@@ -606,6 +606,11 @@ const wholeCases = {
     policy: KEEPALIVE,
     skipped: [["keepalive", "WindowsPod"]],
   }),
+  "a pod that every policy is to ignore is left alone": row({
+    pod: pod({}, { annotations: { "hygeia.dev/ignore": "true" } }),
+    policy: KEEPALIVE,
+    skipped: [["keepalive", "OptedOut"]],
+  }),
   "a pod that is opted out is left alone": row({
     pod: pod({}, { labels: { "hygeia.dev/admission": "Disabled" } }),
     policy: ALL,
