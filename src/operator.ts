@@ -1,10 +1,13 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 
 import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
+import { Sites } from "./admission/sites.ts";
+import type { AdmissionSnapshot } from "./admission/types.ts";
 import type { Clock, Random } from "./clock/clock.ts";
 import { logFreshness } from "./cluster/freshness-log.ts";
 import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
 import { InstanceController } from "./controllers/instance/instance-controller.ts";
+import { PolicyAdmissionSnapshot } from "./controllers/policy/admission-snapshot.ts";
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
 import { instanceEvents } from "./controllers/policy/instance-events.ts";
 import { Policies } from "./controllers/policy/policy-set.ts";
@@ -24,6 +27,7 @@ import { EventRecorder } from "./kube/event-recorder.ts";
 import { LeaseElection } from "./kube/leader-election-elector.ts";
 import { type Election, type ElectionCallbacks, electionIdentity, NoElection } from "./kube/leader-election.ts";
 import { Reflector } from "./kube/reflector.ts";
+import { ServerVersion } from "./kube/server-version.ts";
 import { KubeTransport } from "./kube/transport.ts";
 import type { Sink } from "./kube/types.ts";
 import type { ReadinessCheck } from "./telemetry/http.ts";
@@ -46,11 +50,14 @@ const LAST_EVENTS_MS = 2_000;
 
 /** The whole operator. Nothing is asked of any server before run(). */
 export class Operator {
+  /** What pods that are being created are made to obey. */
+  readonly admission: AdmissionSnapshot;
   readonly #parts: OperatorParts;
   readonly #transport: KubeTransport;
   readonly #cluster: WatchedCluster;
   readonly #policies: Policies;
   readonly #registries: Registries;
+  readonly #server: ServerVersion;
   readonly #recorder: EventRecorder;
   readonly #election: Election;
   readonly #instances: InstanceController;
@@ -97,6 +104,14 @@ export class Operator {
       random,
       log,
     });
+    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
+    const sites = new Sites({
+      cluster: view,
+      dns: this.#cluster.dns,
+      server: this.#server,
+      objections: new Map<string, string>(),
+    });
+    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -134,6 +149,7 @@ export class Operator {
       recorder: this.#recorder,
       freshForMs: flags.freshnessLimitMs,
       dryRun: flags.dryRun,
+      clusterDomain: flags.clusterDomain,
       clock,
       random,
       log,
@@ -158,7 +174,12 @@ export class Operator {
     }));
     const { problem } = this.#cluster.view.freshness(this.#parts.clock.monotonic());
     const isOther = problem?.reason === "ClusterIdentityChanged";
-    return [...listed, { name: "cluster-identity", problem: isOther ? problem.message : undefined }];
+    const version = this.#server.minor === undefined ? "/version was not answered yet" : undefined;
+    return [
+      ...listed,
+      { name: "server-version", problem: version },
+      { name: "cluster-identity", problem: isOther ? problem.message : undefined },
+    ];
   };
 
   /**
@@ -173,6 +194,7 @@ export class Operator {
       this.#cluster.run(watches.signal),
       this.#policyReflector.run(watches.signal),
       this.#registryReflector.run(watches.signal),
+      this.#server.run(watches.signal),
       logFreshness(this.#cluster.view, this.#parts, watches.signal),
     ].map((part) => this.#guard(part, watches.signal));
     try {

@@ -49,6 +49,10 @@ export interface PodPolicy {
 
 /** Why part of a policy is left out for a pod. Stable: annotations, metrics and docs name them. */
 export const skipReasons = [
+  "OptedOut",
+  "StaticPod",
+  "NotUnderstood",
+  "AnnotationsFull",
   "SetByAuthor",
   "HostNetwork",
   "WindowsPod",
@@ -56,11 +60,13 @@ export const skipReasons = [
   "NodeTooOld",
   "NodesUnknown",
   "RuntimeClass",
+  "UserNamespace",
   "ConflictingInjection",
   "PolicyEngine",
   "ClusterDNSUnknown",
   "TooManyNameservers",
   "TooManySearches",
+  "SearchNotAccepted",
   "NoSuchContainer",
   "SleepActionUnknown",
   "GracePeriodTooShort",
@@ -109,6 +115,13 @@ export interface Mutation {
 export const APPLIED_ANNOTATION = "hygeia.dev/applied";
 /** Annotation: parts that were left out and why, `keepalive=HostNetwork,dns=SetByAuthor`. */
 export const SKIPPED_ANNOTATION = "hygeia.dev/skipped";
+/**
+ * Annotation: single values that we set, `ndots=2,net.ipv4.tcp_keepalive_time=300`. A value that is found here is not
+ * its author's, so that a later generation of the policy may set another.
+ */
+export const SET_ANNOTATION = "hygeia.dev/set";
+/** Annotation on a pod: `true` keeps every policy away from it and from its registrations. */
+export const IGNORE_ANNOTATION = "hygeia.dev/ignore";
 /** Label on a pod: `Disabled` exempts it from all changes. */
 export const ADMISSION_LABEL = "hygeia.dev/admission";
 

@@ -100,6 +100,16 @@ export interface SliceWitness {
   readonly ready: boolean;
 }
 
+/** What runs on a node, as its kubelet reports it; empty where it did not. Nodes with the same share one object. */
+export interface NodeSystem {
+  /** `linux` or `windows`. */
+  readonly operatingSystem: string;
+  /** Such as `v1.36.3`. */
+  readonly kubeletVersion: string;
+  /** Such as `6.1.0-18-amd64`. */
+  readonly kernelVersion: string;
+}
+
 export interface NodeState {
   readonly name: string;
   readonly ready: boolean;
@@ -114,6 +124,7 @@ export interface NodeState {
   readonly podCIDRs: readonly string[];
   /** Taint node.kubernetes.io/out-of-service: an administrator vouches that nothing runs there any more. */
   readonly outOfService: boolean;
+  readonly system: NodeSystem;
 }
 
 /** The verdict's way to read the cluster. Every look-up is by index. */

@@ -1,0 +1,64 @@
+import type { ClusterView } from "../cluster/cluster-view.ts";
+import type { DnsServices } from "../cluster/dns-service.ts";
+import type { ServerVersion } from "../kube/server-version.ts";
+import { sysctlObstacle } from "./node-sysctls.ts";
+import type { PodPolicy, Site, Sysctl } from "./types.ts";
+
+/** What refused a dry-run create of a pod with the sysctls, by namespace; nothing where it was not refused. */
+export interface Objections {
+  get(namespace: string): string | undefined;
+}
+
+export interface SiteSources {
+  readonly cluster: Pick<ClusterView, "namespaceLabels" | "nodes" | "subscribe">;
+  readonly dns: Pick<DnsServices, "nameservers" | "subscribe">;
+  readonly server: Pick<ServerVersion, "minor" | "subscribe">;
+  readonly objections: Objections;
+}
+
+/** Knows of each namespace what pods may be given there. Answers from memory; nodes are looked at once a change. */
+export class Sites {
+  readonly #sources: SiteSources;
+  /** By the names of the sysctls; empty after any change of nodes. */
+  readonly #obstacles = new Map<string, { readonly obstacle: Site["sysctlObstacle"] }>();
+
+  constructor(sources: SiteSources) {
+    this.#sources = sources;
+    sources.cluster.subscribe((events) => {
+      if (events.some(({ kind }) => kind === "Node")) this.#obstacles.clear();
+    });
+  }
+
+  /** Undefined until the version of the API server is known. */
+  siteOf(namespace: string, { sysctls }: Pick<PodPolicy, "sysctls">): Site | undefined {
+    const { cluster, dns, server, objections } = this.#sources;
+    if (server.minor === undefined) return undefined;
+    return {
+      namespace,
+      namespaceLabels: cluster.namespaceLabels(namespace),
+      serverMinor: server.minor,
+      clusterNameservers: dns.nameservers,
+      sysctlObstacle: sysctls === undefined ? undefined : this.#obstacleTo(sysctls),
+      engineObjection: objections.get(namespace),
+    };
+  }
+
+  /**
+   * Called when sites may be others for a reason that the cluster view does not tell of.
+   * @returns takes the subscription back
+   */
+  subscribe(listener: () => void): () => void {
+    const ends = [this.#sources.dns.subscribe(listener), this.#sources.server.subscribe(listener)];
+    return () => ends.forEach((end) => end());
+  }
+
+  #obstacleTo(sysctls: readonly Sysctl[]): Site["sysctlObstacle"] {
+    const key = sysctls.map(({ name }) => name).join(" ");
+    let known = this.#obstacles.get(key);
+    if (known === undefined) {
+      known = { obstacle: sysctlObstacle(this.#sources.cluster.nodes(), sysctls) };
+      this.#obstacles.set(key, known);
+    }
+    return known.obstacle;
+  }
+}
