@@ -1,8 +1,12 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 
 import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
+import { DryRuns } from "./admission/dry-run/dry-runs.ts";
+import { excludedNamespaces } from "./admission/excluded-namespaces.ts";
+import { mutatePod } from "./admission/mutate.ts";
 import { Sites } from "./admission/sites.ts";
 import type { AdmissionSnapshot } from "./admission/types.ts";
+import { AdmissionWebhook } from "./admission/webhook.ts";
 import type { Clock, Random } from "./clock/clock.ts";
 import { logFreshness } from "./cluster/freshness-log.ts";
 import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
@@ -11,6 +15,7 @@ import { PolicyAdmissionSnapshot } from "./controllers/policy/admission-snapshot
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
 import { instanceEvents } from "./controllers/policy/instance-events.ts";
 import { Policies } from "./controllers/policy/policy-set.ts";
+import { wantedSysctls } from "./controllers/policy/wanted-sysctls.ts";
 import { PolicyStatusController } from "./controllers/policy/controller.ts";
 import { adapterFactory } from "./controllers/registry/adapter-factory.ts";
 import { RegistryStatusController } from "./controllers/registry/controller.ts";
@@ -45,6 +50,8 @@ export interface OperatorParts {
   readonly metrics: Metrics;
 }
 
+/** A view of policies and nodes this old changes no pod: an API server that asks us can be reached by us too. */
+const POLICIES_AGE_LIMIT_MS = 300_000;
 /** How long Events on their way may take at the end. */
 const LAST_EVENTS_MS = 2_000;
 
@@ -58,6 +65,8 @@ export class Operator {
   readonly #policies: Policies;
   readonly #registries: Registries;
   readonly #server: ServerVersion;
+  readonly #dryRuns: DryRuns;
+  readonly #webhook: AdmissionWebhook;
   readonly #recorder: EventRecorder;
   readonly #election: Election;
   readonly #instances: InstanceController;
@@ -105,13 +114,38 @@ export class Operator {
       log,
     });
     this.#server = new ServerVersion({ transport: this.#transport, clock, random });
+    const excluded = excludedNamespaces(flags.namespace);
+    this.#dryRuns = new DryRuns({
+      transport: this.#transport,
+      wanted: () => wantedSysctls(view.namespaceNames(), this.#policies, excluded),
+      clock,
+      random,
+      log,
+      metrics,
+    });
     const sites = new Sites({
       cluster: view,
       dns: this.#cluster.dns,
       server: this.#server,
-      objections: new Map<string, string>(),
+      objections: this.#dryRuns,
     });
     this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
+    this.#webhook = new AdmissionWebhook({
+      settings: flags.webhook,
+      namespace: flags.namespace,
+      excluded,
+      transport: this.#transport,
+      snapshot: () => (this.#knowsWhatPodsObey() ? this.admission : undefined),
+      mutate: mutatePod,
+      onRotated: () => {
+        this.#dryRuns.rotated();
+      },
+      alongside: (signal) => this.#dryRuns.run(signal),
+      clock,
+      random,
+      log,
+      metrics,
+    });
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -177,6 +211,7 @@ export class Operator {
     const version = this.#server.minor === undefined ? "/version was not answered yet" : undefined;
     return [
       ...listed,
+      ...this.#webhook.ready(),
       { name: "server-version", problem: version },
       { name: "cluster-identity", problem: isOther ? problem.message : undefined },
     ];
@@ -197,16 +232,27 @@ export class Operator {
       this.#server.run(watches.signal),
       logFreshness(this.#cluster.view, this.#parts, watches.signal),
     ].map((part) => this.#guard(part, watches.signal));
+    // Answers on for some seconds after the stop, while leadership is handed over.
+    const answering = this.#guard(this.#webhook.run(stop), stop);
     try {
       await this.#guard(this.#election.run(stop), stop);
     } finally {
       watches.abort();
-      await Promise.all(watching);
+      await Promise.all([...watching, answering]);
       await this.#registries.close();
       await this.#recorder.close(LAST_EVENTS_MS);
       await this.#transport.close();
     }
     if (this.#broken.signal.aborted) throw this.#broken.signal.reason;
+  }
+
+  /** False while policies or the cluster are not known, or not well enough any more to change pods by it. */
+  #knowsWhatPodsObey(): boolean {
+    const { namespaces, nodes, services } = this.#cluster.freshness();
+    const since = this.#parts.clock.monotonic() - POLICIES_AGE_LIMIT_MS;
+    const current = [namespaces, nodes, this.#policyReflector.freshness()];
+    const isCurrent = current.every((kind) => kind?.synced === true && kind.caughtUpTo >= since);
+    return isCurrent && services?.synced === true && this.#server.minor !== undefined;
   }
 
   /** Resolves when the part has ended; ends everything when it failed, or ended before it was told to. */
@@ -287,9 +333,14 @@ export class Operator {
     };
     view.subscribe((events) => {
       followIdentity();
-      for (const event of events) if (event.kind === "Namespace") this.#policies.namespaceChanged(event.name);
+      for (const event of events) {
+        if (event.kind !== "Namespace") continue;
+        this.#policies.namespaceChanged(event.name);
+        this.#dryRuns.changed();
+      }
     });
     this.#policies.subscribe(() => {
+      this.#dryRuns.changed();
       const keys = Iterator.from(this.#policies.values()).flatMap(({ naming }) =>
         naming?.from === "Annotation" ? [naming.key] : [],
       );

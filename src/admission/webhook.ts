@@ -23,20 +23,22 @@ export interface WebhookOptions {
   readonly settings: WebhookSettings;
   /** The operator's own. */
   readonly namespace: string;
+  /** Namespaces whose pods are never changed. */
+  readonly excluded: ReadonlySet<string>;
   readonly transport: KubeTransport;
   /** Undefined while it can not answer yet. */
   readonly snapshot: () => AdmissionSnapshot | undefined;
   readonly mutate: MutatePod;
   /** Called after a new certificate is in use and published. Must not throw. */
   readonly onRotated?: () => void;
+  /** Works while the webhook is on, until the signal aborts. */
+  readonly alongside?: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
-/** Namespaces that the API server's own pods live in, besides our own: the configuration leaves them out, and so do we. */
-const SYSTEM_NAMESPACES = ["kube-system", "kube-node-lease"];
 /** After a stop is asked for, the API server goes on calling until the EndpointSlice has reached it. */
 const LINGER_MS = 5_000;
 const LAST_ANSWERS_MS = 2_000;
@@ -64,7 +66,7 @@ export class AdmissionWebhook {
       address: settings.address,
       snapshot: options.snapshot,
       mutate: options.mutate,
-      exemptNamespaces: new Set([...SYSTEM_NAMESPACES, namespace]),
+      exemptNamespaces: options.excluded,
       clock,
       log,
       metrics,
@@ -133,7 +135,7 @@ export class AdmissionWebhook {
     if (signal.aborted) return;
     this.#isOn = true;
     log.info({ configuration: settings.configurationName, path: WEBHOOK_PATH }, "admission: webhook");
-    await this.#source.run(signal);
+    await Promise.all([this.#source.run(signal), this.#options.alongside?.(signal)]);
   }
 
   get #serverName(): string {

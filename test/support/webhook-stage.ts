@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 
 import { parseAllDocuments } from "yaml";
 
+import { excludedNamespaces } from "../../src/admission/excluded-namespaces.ts";
 import { lifetimesOf } from "../../src/admission/certificates/rotation.ts";
 import type { MutatePod } from "../../src/admission/review.ts";
 import type { WebhookSettings } from "../../src/admission/settings.ts";
@@ -62,6 +63,7 @@ export class WebhookReplica {
       settings,
       namespace: OPERATOR_NAMESPACE,
       transport,
+      excluded: excludedNamespaces(OPERATOR_NAMESPACE),
       snapshot: options.snapshot ?? (() => everywhere),
       mutate: options.mutate ?? annotate,
       clock: options.clock ?? systemClock,

@@ -100,6 +100,11 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
     return first?.certain === true ? first.policy : undefined;
   }
 
+  /** The policies of which it is certain that they can match pods of a namespace, the first in charge first. */
+  inNamespace(namespace: string): readonly CompiledPolicy[] {
+    return this.#candidatesIn(namespace).flatMap(({ policy, certain }) => (certain ? [policy] : []));
+  }
+
   get(name: string): CompiledPolicy | undefined {
     return this.#inForce.get(name);
   }
