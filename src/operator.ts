@@ -1,6 +1,7 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 
 import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
+import { excludedNamespaces } from "./admission/excluded-namespaces.ts";
 import { Sites } from "./admission/sites.ts";
 import type { AdmissionSnapshot } from "./admission/types.ts";
 import type { Clock, Random } from "./clock/clock.ts";
@@ -104,14 +105,6 @@ export class Operator {
       random,
       log,
     });
-    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
-    const sites = new Sites({
-      cluster: view,
-      dns: this.#cluster.dns,
-      server: this.#server,
-      objections: new Map<string, string>(),
-    });
-    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -140,10 +133,20 @@ export class Operator {
       dryRun: flags.dryRun,
       freshForMs: flags.freshnessLimitMs,
     });
+    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
+    const sites = new Sites({
+      cluster: view,
+      dns: this.#cluster.dns,
+      server: this.#server,
+      objections: new Map<string, string>(),
+    });
+    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     const writing = {
       policies: this.#policies,
       registries: this.#registries,
       cluster: view,
+      sites,
+      excluded: excludedNamespaces(flags.namespace),
       summary: this.#instances.summary,
       transport: this.#transport,
       recorder: this.#recorder,
@@ -157,7 +160,7 @@ export class Operator {
     };
     this.#policyStatus = new PolicyStatusController(writing);
     this.#registryStatus = new RegistryStatusController(writing);
-    this.#reports = new ReportController(writing);
+    this.#reports = new ReportController({ ...writing, pods: this.#policyStatus.census });
     this.#connect();
   }
 
