@@ -130,22 +130,7 @@ export class Operator {
       objections: this.#dryRuns,
     });
     this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
-    this.#webhook = new AdmissionWebhook({
-      settings: flags.webhook,
-      namespace: flags.namespace,
-      excluded,
-      transport: this.#transport,
-      snapshot: () => (this.#knowsWhatPodsObey() ? this.admission : undefined),
-      mutate: mutatePod,
-      onRotated: () => {
-        this.#dryRuns.rotated();
-      },
-      alongside: (signal) => this.#dryRuns.run(signal),
-      clock,
-      random,
-      log,
-      metrics,
-    });
+    this.#webhook = this.#makeWebhook(excluded);
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -178,6 +163,8 @@ export class Operator {
       policies: this.#policies,
       registries: this.#registries,
       cluster: view,
+      sites,
+      excluded,
       summary: this.#instances.summary,
       transport: this.#transport,
       recorder: this.#recorder,
@@ -191,7 +178,7 @@ export class Operator {
     };
     this.#policyStatus = new PolicyStatusController(writing);
     this.#registryStatus = new RegistryStatusController(writing);
-    this.#reports = new ReportController(writing);
+    this.#reports = new ReportController({ ...writing, pods: this.#policyStatus.census });
     this.#connect();
   }
 
@@ -280,6 +267,26 @@ export class Operator {
       sink,
       relistEveryMs: flags.relistIntervalMs,
       metrics: metrics.reflector(resource),
+    });
+  }
+
+  #makeWebhook(excluded: ReadonlySet<string>): AdmissionWebhook {
+    const { flags, clock, random, log, metrics } = this.#parts;
+    return new AdmissionWebhook({
+      settings: flags.webhook,
+      namespace: flags.namespace,
+      excluded,
+      transport: this.#transport,
+      snapshot: () => (this.#knowsWhatPodsObey() ? this.admission : undefined),
+      mutate: mutatePod,
+      onRotated: () => {
+        this.#dryRuns.rotated();
+      },
+      alongside: (signal) => this.#dryRuns.run(signal),
+      clock,
+      random,
+      log,
+      metrics,
     });
   }
 

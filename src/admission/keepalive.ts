@@ -2,6 +2,7 @@ import type { Ledger } from "./ledger.ts";
 import { add, holds, type PartOutcome, skip } from "./outcome.ts";
 import { podSecurityObjection } from "./pod-security.ts";
 import type { PodShape } from "./pod-shape.ts";
+import { canonicalSysctl } from "./sysctl-name.ts";
 import type { PatchOperation, Site, Skipped, Sysctl } from "./types.ts";
 
 const part = "keepalive";
@@ -16,7 +17,7 @@ export function mutateKeepalive(
   site: Site,
   ledger: Pick<Ledger, "isOurs">,
 ): PartOutcome {
-  const present = (pod.sysctls ?? []).map(({ name, value }) => ({ name: canonicalName(name), value }));
+  const present = (pod.sysctls ?? []).map(({ name, value }) => ({ name: canonicalSysctl(name), value }));
   if (wanted.every(({ name, value }) => present.some((other) => other.name === name && other.value === value))) {
     return holds(part);
   }
@@ -67,10 +68,4 @@ function patchOf(wanted: readonly Sysctl[], present: readonly Sysctl[], pod: Pod
     if (index < 0) return [add(`${path}/sysctls/-`, sysctl)];
     return present[index]?.value === sysctl.value ? [] : [add(`${path}/sysctls/${index}/value`, sysctl.value)];
   });
-}
-
-/** Kubernetes takes `net/ipv4/name` for `net.ipv4.name`: where a slash comes first, the two signs change places. */
-function canonicalName(name: string): string {
-  if (!/^[^./]*\//.test(name)) return name;
-  return name.replace(/[./]/g, (sign) => (sign === "/" ? "." : "/"));
 }

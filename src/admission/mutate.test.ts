@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
 import { admissionCases, dnsPolicy, KEEPALIVE, SITE } from "../../test/support/admission-cases.ts";
-import { applyPatch } from "../../test/support/json-patch.ts";
+import { applyPatch } from "./json-patch.ts";
 import { arbitraryPod, arbitraryPolicy, arbitrarySite } from "../../test/support/admission-arbitraries.ts";
 import { mutatePod } from "./mutate.ts";
 import { APPLIED_ANNOTATION, type PodPolicy, SET_ANNOTATION, SKIPPED_ANNOTATION } from "./types.ts";

@@ -49,6 +49,7 @@ export interface PodPolicy {
 
 /** Why part of a policy is left out for a pod. Stable: annotations, metrics and docs name them. */
 export const skipReasons = [
+  "ExcludedNamespace",
   "OptedOut",
   "StaticPod",
   "NotUnderstood",

@@ -1,4 +1,5 @@
 import type { ObjectIdentity, ViewProblem } from "../kube/types.ts";
+import type { PodTemplate } from "./pod-template.ts";
 
 /** A container port as a pod declares it. */
 export interface DeclaredPort {
@@ -41,6 +42,8 @@ export interface PodRecord extends ObjectIdentity {
   readonly workload: string;
   /** DNS names under which the pod can be registered, without the cluster domain: `host.subdomain.namespace`. */
   readonly dnsNames: readonly string[];
+  /** What decides whether it obeys a policy. */
+  readonly template: PodTemplate;
 }
 
 /** A pod that has not ended, and what we saw of it. All times are local monotonic milliseconds. */

@@ -192,6 +192,14 @@ export function createMetrics(options: MetricsOptions) {
       tombstones: gauge("hygeia_tombstones", "Ended pods that are remembered."),
     },
 
+    policies: {
+      pods: gauge(
+        "hygeia_policy_pods",
+        "Pods a policy is in charge of, by how they stand to what it wants of pods (Compliant, Drifted, Exempt, Unknown).",
+        ["policy", "state"],
+      ),
+    },
+
     registry: {
       viewAge: gauge(
         "hygeia_registry_view_age_seconds",

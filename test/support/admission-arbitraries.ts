@@ -94,13 +94,16 @@ const spec = fc.record(
 );
 
 /** Pods of the form the Kubernetes API gives them, with what admission reads in many combinations. */
-export const arbitraryPod = fc.record({
-  metadata: fc.record(
-    { annotations: annotation, labels: fc.dictionary(fc.constantFrom("app"), fc.constantFrom("shop", "web")) },
-    { requiredKeys: [] },
-  ),
-  spec,
-});
+export const arbitraryPod = fc
+  .record({
+    metadata: fc.record(
+      { annotations: annotation, labels: fc.dictionary(fc.constantFrom("app"), fc.constantFrom("shop", "web")) },
+      { requiredKeys: [] },
+    ),
+    spec,
+  })
+  // In JSON no two places share an object.
+  .map((pod) => JSON.parse(JSON.stringify(pod)) as typeof pod);
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
 

@@ -52,6 +52,7 @@ const podDefaults: PodRecord = {
   annotations: {},
   workload: "shop/Deployment/a",
   dnsNames: [],
+  template: "{}",
 };
 
 /** @param name also makes UID and workload */
