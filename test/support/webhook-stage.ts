@@ -202,6 +202,12 @@ export class WebhookStage {
     await this.client.delete(SECRET);
   }
 
+  /** A port of 127.0.0.1 for an operator to listen at, its own until the stage stops. */
+  async freePort(): Promise<number> {
+    const [port = 0] = await this.#scope.ports(1);
+    return port;
+  }
+
   async createNamespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.client.create("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
   }

@@ -16,7 +16,7 @@ export interface WebhookProbeOptions {
   readonly metrics: Pick<Metrics, "admission">;
 }
 
-/** An API server that has not read the new configuration yet is no failure. */
+/** An API server that has not read the new configuration yet is no failure, and namespaces are tried one by one. */
 const TRIES = 4;
 const GAP_MS = 2_000;
 
@@ -47,7 +47,7 @@ export class WebhookProbe {
         await this.#wake.wait(Infinity, signal);
         for (let left = TRIES; left > 0; left--) {
           await clock.sleep(GAP_MS, signal);
-          if ((await this.#probe(left === 1, signal)) !== "Failed") break;
+          if ((await this.#probe(left === 1, signal)) === "Passed") break;
         }
       }
     } catch (error) {
