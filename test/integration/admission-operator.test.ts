@@ -26,6 +26,8 @@ let operator: Operator;
 async function start(port: number): Promise<Operator> {
   return startOperator({
     cluster: stage.controlPlane,
+    // What the policy engine says about a dry run has the word in it.
+    denials: "Expected",
     flags: { admission: "auto", "webhook-bind-address": `127.0.0.1:${port}` },
   });
 }
@@ -150,6 +152,10 @@ describe("the operator as it is installed", () => {
     } finally {
       await client.close();
     }
+  });
+
+  test("was denied nothing by RBAC", async () => {
+    expect((await operator.metrics()).sum("rest_client_requests_total", { code: "403" })).toBe(0);
   });
 
   test("does not let a Registry have the webhook's authority sent anywhere", async () => {

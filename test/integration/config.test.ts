@@ -98,6 +98,97 @@ describe("kubectl apply -k config/default", () => {
   });
 });
 
+describe("kubectl apply -k config/default-certmanager", () => {
+  /** The kinds of cert-manager, which is not there, taken as they come. */
+  async function addCertManagerKinds(): Promise<void> {
+    for (const [kind, plural] of Object.entries({ Issuer: "issuers", Certificate: "certificates" })) {
+      const schema = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } };
+      const { status } = await cluster.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        apiVersion: "apiextensions.k8s.io/v1",
+        kind: "CustomResourceDefinition",
+        metadata: { name: `${plural}.cert-manager.io` },
+        spec: {
+          group: "cert-manager.io",
+          scope: "Namespaced",
+          names: { kind, plural, singular: kind.toLowerCase() },
+          versions: [{ name: "v1", served: true, storage: true, schema }],
+        },
+      });
+      expect(status).toBe(201);
+      const name = `crd/${plural}.cert-manager.io`;
+      expect((await cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", name)).code).toBe(0);
+    }
+  }
+
+  test("is taken by the API server, with the certificate mounted and the right to issue one taken away", async () => {
+    await addCertManagerKinds();
+    const applied = await cluster.kubectl("apply", "-k", "config/default-certmanager", "--dry-run=server");
+    expect(applied).toMatchObject({ code: 0, stderr: "" });
+    const built = await build("config/default-certmanager");
+    const names = (kind: string): string[] => built.filter((one) => one.kind === kind).map((one) => one.metadata.name);
+    expect([...names("Role"), ...names("ClusterRole")]).not.toContain("hygeia-webhook-ca-role");
+    expect([...names("RoleBinding"), ...names("ClusterRoleBinding")]).not.toContain("hygeia-webhook-ca-rolebinding");
+    expect(names("Issuer")).toEqual(["hygeia-selfsigned-issuer"]);
+    const secret = "hygeia-webhook-server-cert";
+    expect(built.find(({ kind }) => kind === "Certificate")).toMatchObject({
+      metadata: { name: "hygeia-serving-cert", namespace: "hygeia-system" },
+      spec: { secretName: secret, dnsNames: ["hygeia-webhook-service.hygeia-system.svc"] },
+    });
+    expect(built.find(({ kind }) => kind === "MutatingWebhookConfiguration")).toMatchObject({
+      metadata: { annotations: { "cert-manager.io/inject-ca-from": "hygeia-system/hygeia-serving-cert" } },
+    });
+    expect(built.find(({ kind }) => kind === "Deployment")?.spec).toMatchObject({
+      template: {
+        spec: {
+          volumes: [{ name: "webhook-certificate", secret: { secretName: secret } }],
+          containers: [
+            {
+              args: expect.arrayContaining(["--webhook-cert-dir=/etc/hygeia/webhook-certificate"]) as unknown,
+              volumeMounts: [{ name: "webhook-certificate", readOnly: true }],
+            },
+          ],
+        },
+      },
+    });
+  });
+});
+
+describe("the webhook", () => {
+  interface Configuration extends Manifest {
+    readonly webhooks: readonly {
+      readonly clientConfig: { readonly service: { readonly name: string; readonly namespace: string } };
+      readonly namespaceSelector: { readonly matchExpressions: readonly { readonly values: readonly string[] }[] };
+    }[];
+  }
+
+  test("is called at the Service that leads to the operator, and never for the operator's own pods", async () => {
+    const built = await build("config/default");
+    const configuration = built.find(({ kind }) => kind === "MutatingWebhookConfiguration") as Configuration;
+    const [webhook] = configuration.webhooks;
+    const service = built.find(
+      ({ kind, metadata }) => kind === "Service" && metadata.name === "hygeia-webhook-service",
+    );
+    expect(webhook).toMatchObject({
+      clientConfig: { service: { name: "hygeia-webhook-service", namespace: service?.metadata.namespace } },
+      failurePolicy: "Ignore",
+      timeoutSeconds: 2,
+      sideEffects: "None",
+      matchPolicy: "Equivalent",
+      reinvocationPolicy: "IfNeeded",
+      rules: [
+        { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"], scope: "Namespaced" },
+      ],
+    });
+    expect(webhook?.clientConfig).not.toHaveProperty("caBundle");
+    const namespace = built.find(({ kind }) => kind === "Namespace")?.metadata.name;
+    expect(webhook?.namespaceSelector.matchExpressions[0]?.values).toEqual([
+      "kube-system",
+      "kube-node-lease",
+      namespace,
+    ]);
+  });
+});
+
 describe("what the operator may do", () => {
   interface Access {
     readonly verb: string;
@@ -188,8 +279,8 @@ describe("what the operator may do", () => {
   });
 
   test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
-    const manifests = await build("config/default");
-    const ours = ["hygeia-manager-role", "hygeia-webhook-ca-role"];
+    const manifests = [...(await build("config/default")), ...(await build("config/dry-run"))];
+    const ours = ["hygeia-manager-role", "hygeia-webhook-ca-role", "hygeia-pod-dry-run-role"];
     const granted = manifests
       .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && ours.includes(metadata.name))
       .flatMap(({ kind, rules = [] }) =>
