@@ -1,7 +1,7 @@
 import type { AdmissionSnapshot, Mutation, PodPolicy, Site } from "../../src/admission/types.ts";
 
 /** A policy that wants nothing in particular of pods. */
-export const samplePolicy: PodPolicy = {
+const samplePolicy: PodPolicy = {
   name: "web",
   generation: 3,
   dns: undefined,
@@ -11,7 +11,7 @@ export const samplePolicy: PodPolicy = {
   preStopSleep: undefined,
 };
 
-export function siteOf(namespace: string): Site {
+function siteOf(namespace: string): Site {
   return {
     namespace,
     namespaceLabels: {},

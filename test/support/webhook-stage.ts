@@ -27,7 +27,7 @@ import { ServiceFront } from "./service-front.ts";
 const execute = promisify(execFile);
 const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
 
-export const CONFIGURATION_NAME = "hygeia-mutating-webhook-configuration";
+const CONFIGURATION_NAME = "hygeia-mutating-webhook-configuration";
 export const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${CONFIGURATION_NAME}`;
 export const SECRET = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/secrets/hygeia-webhook-ca`;
 const SERVICE_NAME = "hygeia-webhook-service";

@@ -30,10 +30,6 @@ export function parseCertificate(pem: string): X509Certificate | undefined {
   }
 }
 
-export function validityOf(certificate: X509Certificate): Validity {
-  return { notBefore: certificate.validFromDate, notAfter: certificate.validToDate };
-}
-
 /** True when both can be read and belong together. Says no more: a parser's message could quote the key. */
 export function belongTogether({ certificate, privateKey }: KeyPair): boolean {
   try {
