@@ -139,6 +139,7 @@ describe("a policy that is well", () => {
       "Accepted",
       "EvictionBlocked",
       "Superseded",
+      "PodsCompliant",
       "KeepaliveNested",
       "DNSSafe",
     ]);
@@ -151,6 +152,7 @@ describe("a policy that is well", () => {
       "LIVE",
       "ZOMBIE",
       "EVICTED",
+      "COMPLIANT",
       "AGE",
     ]);
     expect(line).toMatch(/^well +Enforce +True +main +2 +0 +0 +\S+$/);
