@@ -90,6 +90,16 @@ describe("a file of policies", () => {
     expect(stdout).toContain("1 checked, 0 refused, 2 warnings");
   });
 
+  test("with a registry that forgets sooner than a dead peer is found out is warned of that", async () => {
+    const slow = "keepalive: { time: 20s, interval: 5s, probes: 3, paths: [{ name: a, preset: IPVS }] }";
+    const silent = (silentFor: string): string =>
+      policy("slow", slow).replace("{ registries:", `{ zombies: { silentFor: ${silentFor} }, registries:`);
+    const { code, stdout } = await lint([file(silent("34s"))]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/warning +spec\.keepalive: .* = 35s, later than the 34s of silence/);
+    expect((await lint([file(silent("35s"))])).stdout).toContain("0 warnings");
+  });
+
   test("is checked document by document, other kinds passed over", async () => {
     const other = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: c }\n";
     const text = ["", policy("one"), other, policy("two", "dns: { ndots: 4 }"), ""].join("---\n");

@@ -239,12 +239,8 @@ function remedy(dns: RegistrationPolicyDns, context: DnsContext, lost: readonly 
 /** `service.namespace` is asked for outside of the cluster first, where a top-level domain may be called the same. */
 function askedUpstreamFirst(dns: RegistrationPolicyDns, counts: readonly NameCount[]): Finding[] {
   const searching = counts.filter(
-    ({ name: { name, target }, before, after }) =>
-      name.split(".").length === 2 &&
-      name !== target &&
-      before.asked[0] !== name &&
-      after.asked[0] === name &&
-      after.found !== undefined,
+    ({ name: { name, target }, after }) =>
+      name.split(".").length === 2 && name !== target && after.asked[0] === name && after.found !== undefined,
   );
   if (searching.length === 0) return [];
   const names = some(unique(searching.map(({ name }) => name.name)));
