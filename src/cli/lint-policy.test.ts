@@ -133,7 +133,7 @@ describe("a file that is not valid", () => {
       says: /\.yaml: is not valid YAML: .* at line \d+, column \d+\n/,
     },
     "is named when it names a field twice": {
-      text: `${policy("twice", "mode: Audit", "mode: Enforce")}`,
+      text: policy("twice", "mode: Audit", "mode: Enforce"),
       says: /is not valid YAML: Map keys must be unique at line 7/,
     },
     "is named when it is no object": {
