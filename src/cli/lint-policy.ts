@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 
 import { lintPolicy, findingsOf, type PolicyLint } from "../lint/policy.ts";
 import { namedBy } from "../lint/names.ts";
-import type { DnsContext } from "../lint/dns.ts";
+import type { DnsContext } from "../lint/dns-counts.ts";
 import { describePolicy, describeProblem } from "./lint-text.ts";
 import { readPolicies, type FileProblem, type PolicyInFile } from "./policy-files.ts";
 

@@ -1,7 +1,7 @@
 /** The findings of the linter as a person reads them. */
-import type { NameCount, DnsLint } from "../lint/dns.ts";
-import { nameOf } from "../lint/dns.ts";
-import type { Libc, Lookup } from "../lint/dns-queries.ts";
+import type { NameCount } from "../lint/dns-counts.ts";
+import { nameOf, type Libc, type Lookup } from "../lint/dns-queries.ts";
+import type { DnsLint } from "../lint/dns.ts";
 import type { Finding, Severity } from "../lint/finding.ts";
 import type { KeepaliveLint } from "../lint/keepalive.ts";
 import type { PolicyLint } from "../lint/policy.ts";
