@@ -63,6 +63,11 @@ export function candidates(name: string, resolver: Resolver): readonly string[] 
   return neverAsIs ? searched : [...searched, ...asIs];
 }
 
+/** How people write it. */
+export function nameOf(libc: Libc): string {
+  return { Glibc: "glibc", Musl: "musl", Go: "Go" }[libc];
+}
+
 function isAskable(name: string): boolean {
   return name.length > 0 && name.length <= LONGEST_NAME;
 }

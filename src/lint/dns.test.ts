@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 
 import type { RegistrationPolicyDns } from "../api/v1alpha1/index.ts";
 import type { Libc } from "./dns-queries.ts";
-import { lintDns, type DnsContext, type DnsLint } from "./dns.ts";
+import type { DnsContext } from "./dns-counts.ts";
+import { lintDns, type DnsLint } from "./dns.ts";
 
 const ANYWHERE: DnsContext = { namespace: undefined, clusterDomain: "cluster.local", hostSearches: [] };
 const SHOP: DnsContext = { ...ANYWHERE, namespace: "shop" };
@@ -54,10 +55,10 @@ describe("a policy's DNS", () => {
       context: SHOP,
       codes: [],
     },
-    "falls to ndots 1 where domains are replaced without saying ndots": {
-      dns: dns({ searchMode: "Replace", searches: ["shop.svc.cluster.local", ...replaced], libc: "Glibc" }),
+    "keeps the cluster's ndots where domains are replaced without saying ndots": {
+      dns: dns({ searchMode: "Replace", searches: ["shop.svc.cluster.local", ...replaced] }),
       context: SHOP,
-      codes: ["AskedUpstreamFirst"],
+      codes: [],
     },
     "is too long for musl in a namespace with a long name": {
       dns: dns({ searches: domains(150) }),

@@ -1,6 +1,7 @@
 import { parseDuration } from "../api/v1alpha1/duration.ts";
 import type { RegistrationPolicySpec } from "../api/v1alpha1/index.ts";
-import { lintDns, type DnsContext, type DnsLint } from "./dns.ts";
+import type { DnsContext } from "./dns-counts.ts";
+import { lintDns, type DnsLint } from "./dns.ts";
 import type { Finding } from "./finding.ts";
 import { lintKeepalive, type KeepaliveLint } from "./keepalive.ts";
 

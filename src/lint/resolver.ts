@@ -53,6 +53,8 @@ const MAX_SEARCH_DOMAIN = 253;
  * one it reads nothing. `search ` and the end take 8.
  */
 export const MUSL_MAX_SEARCH_CHARACTERS = 247;
+/** What a cluster gives a pod. */
+export const CLUSTER_NDOTS = 5;
 /** Without the option, and the most that any resolver takes. */
 const DEFAULT_NDOTS = 1;
 const MAX_NDOTS = 15;
@@ -106,7 +108,7 @@ function baseOf(
   return {
     nameservers: node.clusterNameservers,
     searches: [...clusterSearches(namespace, node.clusterDomain), ...node.searches],
-    options: [{ name: "ndots", value: "5" }],
+    options: [{ name: "ndots", value: String(CLUSTER_NDOTS) }],
   };
 }
 

@@ -45,7 +45,7 @@ describe("counting pods", () => {
     };
     const counts = await countPods(pods(2_000), () => named("a"), nobody, clock, new AbortController().signal);
     expect(counts.get("a")?.matched).toBe(2_000);
-    expect(pauses).toBe(10);
+    expect(pauses).toBe(20);
   });
 
   test("ends when it is told to", async () => {

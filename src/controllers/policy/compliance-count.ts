@@ -46,7 +46,7 @@ export class ComplianceTally {
     const key = `${pod.workload}\n${pod.template}`;
     const known = findings.get(key);
     if (known !== undefined) known.pods++;
-    else if (findings.size < MAX_POD_FINDINGS) findings.set(key, { pods: 1, example: pod, compliance });
+    else findings.set(key, { pods: 1, example: pod, compliance });
   }
 
   get count(): ComplianceCount {

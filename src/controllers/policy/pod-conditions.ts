@@ -1,5 +1,6 @@
 /** The conditions of a policy about what it asks of pods: what the linter finds in its spec. */
-import { nameOf, lintDns, type DnsLint } from "../../lint/dns.ts";
+import { nameOf } from "../../lint/dns-queries.ts";
+import { lintDns, type DnsLint } from "../../lint/dns.ts";
 import type { Finding } from "../../lint/finding.ts";
 import { lintKeepalive, type KeepaliveLint } from "../../lint/keepalive.ts";
 import type { Compilation } from "./compile.ts";

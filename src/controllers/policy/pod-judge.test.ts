@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { dnsPolicy, SITE } from "../../../test/support/admission-cases.ts";
+import { admissionCases, dnsPolicy, SITE } from "../../../test/support/admission-cases.ts";
 import type { Site } from "../../admission/types.ts";
 import { templateOf } from "../../cluster/pod-template.ts";
 import type { PodRecord } from "../../cluster/types.ts";
@@ -38,6 +38,24 @@ describe("judging pods", () => {
     expect(judge.judge(pod("c", NDOTS_2), policy())?.state).toBe("Compliant");
     expect(judge.judge(pod("d", {}, { namespace: "other" }), policy())).not.toBe(verdicts[0]);
     expect(sites()).toBe(2);
+  });
+
+  test("is done once for many passes, as long as the policy and the site are the same", () => {
+    let site: Site = SITE;
+    const judge = new PodJudge({ siteOf: () => ({ ...site }) }, new Set());
+    const wish = policy({ podPolicy: admissionCases["all parts at once"]?.policy });
+    const pass = (by = wish) => {
+      judge.begin();
+      return judge.judge(pod("a"), by);
+    };
+    const first = pass();
+    expect(pass()).toBe(first);
+    site = { ...SITE, serverMinor: 29 };
+    const second = pass();
+    expect(second).not.toEqual(first);
+    expect(pass()).toBe(second);
+    expect(pass(policy())).not.toEqual(second);
+    expect(pass()).not.toBe(second);
   });
 
   test("is done by each policy for itself", () => {
@@ -101,6 +119,8 @@ describe("adding up", () => {
     );
     const drifted = Array.from({ length: 150 }, (_, i) => pod(`d${i}`, {}, { workload: `shop/X/d${i}` }));
     const many = [pod("m1", {}, { workload: "shop/X/zz" }), pod("m2", {}, { workload: "shop/X/zz" })];
+    const more = Array.from({ length: 100 }, (_, i) => pod(`f${i}`, {}, { workload: `shop/X/f${i}` }));
+    expect(count(...drifted, ...more, ...many).findings[0]).toMatchObject({ workload: "shop/X/zz", pods: 2 });
     const counted = count(...exempt, ...drifted, ...many);
     expect(counted).toMatchObject({ exempt: 150, drifted: 152 });
     expect(counted.findings).toHaveLength(MAX_POD_FINDINGS);

@@ -10,16 +10,19 @@ interface Place {
   readonly policy: PodPolicy;
   readonly site: Site | undefined;
   readonly verdicts: Map<PodTemplate, Compliance>;
+  /** Of the last pass, where policy and site were the same. */
+  readonly earlier: ReadonlyMap<PodTemplate, Compliance>;
 }
 
 /**
- * Judges pods by their policies for the length of one pass over all pods, each template once in a namespace: policies,
- * nodes and namespaces are taken to stand still meanwhile.
+ * Judges pods by their policies in passes over all pods, each template once in a namespace, and anew only where the
+ * policy or the site changed. Within a pass they are taken to stand still.
  */
 export class PodJudge {
   readonly #sites: Pick<Sites, "siteOf">;
   readonly #excluded: ReadonlySet<string>;
-  readonly #places = new Map<string, Place>();
+  #places = new Map<string, Place>();
+  #before = new Map<string, Place>();
 
   /** @param excluded namespaces whose pods are left alone */
   constructor(sites: Pick<Sites, "siteOf">, excluded: ReadonlySet<string>) {
@@ -27,24 +30,40 @@ export class PodJudge {
     this.#excluded = excluded;
   }
 
+  /** Begins a pass. What nobody asked about in the last one is forgotten. */
+  begin(): void {
+    this.#before = this.#places;
+    this.#places = new Map();
+  }
+
   /** Undefined while it can not be judged, and where the policy wants nothing of pods. */
   judge(pod: PodRecord, { name, podPolicy, plan }: CompiledPolicy): Compliance | undefined {
     if (podPolicy === undefined || plan.mode === "Paused") return undefined;
-    const key = `${name}/${pod.namespace}`;
-    let place = this.#places.get(key);
-    if (place === undefined) {
-      place = { policy: podPolicy, site: this.#sites.siteOf(pod.namespace, podPolicy), verdicts: new Map() };
-      this.#places.set(key, place);
-    }
-    if (place.site === undefined) return undefined;
-    let verdict = place.verdicts.get(pod.template);
+    const { site, verdicts, earlier } = this.#place(`${name}/${pod.namespace}`, pod.namespace, podPolicy);
+    if (site === undefined) return undefined;
+    let verdict = verdicts.get(pod.template);
     if (verdict === undefined) {
-      verdict = this.#excluded.has(pod.namespace)
-        ? excluded(podPolicy, pod.namespace)
-        : judgePod(JSON.parse(pod.template), podPolicy, place.site);
-      place.verdicts.set(pod.template, verdict);
+      verdict = earlier.get(pod.template) ?? this.#judge(pod, podPolicy, site);
+      verdicts.set(pod.template, verdict);
     }
     return verdict;
+  }
+
+  #place(key: string, namespace: string, policy: PodPolicy): Place {
+    let place = this.#places.get(key);
+    if (place === undefined) {
+      const site = this.#sites.siteOf(namespace, policy);
+      const before = this.#before.get(key);
+      const isSame = before?.policy === policy && JSON.stringify(before.site) === JSON.stringify(site);
+      place = { policy, site, verdicts: new Map(), earlier: isSame ? before.verdicts : new Map() };
+      this.#places.set(key, place);
+    }
+    return place;
+  }
+
+  #judge({ namespace, template }: PodRecord, policy: PodPolicy, site: Site): Compliance {
+    if (this.#excluded.has(namespace)) return excluded(policy, namespace);
+    return judgePod(JSON.parse(template), policy, site);
   }
 }
 
