@@ -181,8 +181,8 @@ describe("certificates of our own", () => {
   );
 
   test("authorities follow one another while pods are created: none refused, none unchanged", async () => {
-    // Leaves of 8 s, authorities of 32: a successor comes every 20 s or so, and signs two thirds of a second later.
-    const settings = { lifetimes: lifetimesOf(32_000, 8_000), lookEveryMs: 250 };
+    // Leaves of 8 s, authorities of 32: a successor comes every 20 s or so, and signs two seconds later.
+    const settings = { lifetimes: { ...lifetimesOf(32_000, 8_000), propagationMs: 2_000 }, lookEveryMs: 250 };
     const replicas = await Promise.all([stage.startReplica({ settings }), stage.startReplica({ settings })]);
     await Promise.all(replicas.map((replica) => replica.untilReady()));
     await stage.untilMutating("shop");

@@ -39,8 +39,6 @@ const UNKNOWN_AGAIN_MS = 60_000;
 const GAP_MS = 500;
 /** How often it is looked whether the right was given or taken. */
 const RIGHT_AGAIN_MS = 600_000;
-/** Changes mostly come several at once. */
-const SETTLE_MS = 1_000;
 
 /**
  * Finds policy engines that would refuse a pod for its sysctls, by a dry-run create in each namespace, outside of the path
@@ -54,6 +52,7 @@ export class EngineObjections {
   readonly #backoff: Backoff;
   #isAllowed = false;
   #rightAskedAt = -Infinity;
+  #nextTryAt = -Infinity;
 
   constructor(options: EngineObjectionsOptions) {
     this.#options = options;
@@ -79,7 +78,7 @@ export class EngineObjections {
 
   /** Works until the signal aborts, then resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#options;
+    const { log } = this.#options;
     try {
       for (;;) {
         let waitMs: number;
@@ -91,47 +90,49 @@ export class EngineObjections {
           log.debug({ err: error }, "dry runs of pods failed; they are tried again");
         }
         await this.#wake.wait(waitMs, signal);
-        await clock.sleep(SETTLE_MS, signal);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
-  /** @returns when to look again, in milliseconds */
+  /**
+   * Tries at most one namespace, one of which nothing is known before others.
+   * @returns when to look again, in milliseconds
+   */
   async #look(signal: AbortSignal): Promise<number> {
-    const { clock, dryRun, log, metrics, random, wanted } = this.#options;
-    if (clock.monotonic() - this.#rightAskedAt >= RIGHT_AGAIN_MS) {
-      const isAllowed = await dryRun.isAllowed(signal);
-      if (isAllowed !== this.#isAllowed || this.#rightAskedAt === -Infinity)
-        log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
-      this.#isAllowed = isAllowed;
-      this.#rightAskedAt = clock.monotonic();
-    }
-    const now = this.#isAllowed ? [...wanted()] : [];
-    const names = new Set(now.map(({ namespace }) => namespace));
-    for (const namespace of this.#findings.keys()) if (!names.has(namespace)) this.#findings.delete(namespace);
-    let first = clock.monotonic() + RIGHT_AGAIN_MS;
-    for (const one of now) {
-      const key = JSON.stringify(one.sysctls);
-      const known = this.#findings.get(one.namespace);
-      if (known?.key !== key || known.again <= clock.monotonic()) {
-        this.#findings.set(one.namespace, await this.#try(one, key, known, signal));
-        await clock.sleep(GAP_MS * (0.5 + random()), signal);
-      }
-      first = Math.min(first, this.#findings.get(one.namespace)?.again ?? first);
+    const { clock, metrics, random, wanted } = this.#options;
+    await this.#askForRight(signal);
+    const now = this.#isAllowed ? [...wanted()].map((one) => ({ ...one, key: JSON.stringify(one.sysctls) })) : [];
+    const keys = new Map(now.map(({ namespace, key }) => [namespace, key]));
+    for (const [namespace, { key }] of this.#findings)
+      if (keys.get(namespace) !== key) this.#findings.delete(namespace);
+
+    const dueAt = ({ namespace }: WantedSysctls): number => this.#findings.get(namespace)?.again ?? -Infinity;
+    const [first] = now.toSorted((a, b) => dueAt(a) - dueAt(b));
+    const tryAt = Math.max(this.#nextTryAt, first === undefined ? Infinity : dueAt(first));
+    if (first !== undefined && tryAt <= clock.monotonic()) {
+      this.#nextTryAt = clock.monotonic() + GAP_MS * (0.5 + random());
+      this.#findings.set(first.namespace, await this.#try(first, first.key, signal));
+      return 0;
     }
     metrics.admission.objections.set([...this.#findings.values()].filter((one) => one.objection !== undefined).length);
-    return Math.max(SETTLE_MS, first - clock.monotonic());
+    return Math.min(tryAt, this.#rightAskedAt + RIGHT_AGAIN_MS) - clock.monotonic();
   }
 
-  async #try(
-    { namespace, sysctls }: WantedSysctls,
-    key: string,
-    known: Finding | undefined,
-    signal: AbortSignal,
-  ): Promise<Finding> {
+  async #askForRight(signal: AbortSignal): Promise<void> {
+    const { clock, dryRun, log } = this.#options;
+    if (clock.monotonic() - this.#rightAskedAt < RIGHT_AGAIN_MS) return;
+    const isAllowed = await dryRun.isAllowed(signal);
+    if (isAllowed !== this.#isAllowed || this.#rightAskedAt === -Infinity)
+      log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
+    this.#isAllowed = isAllowed;
+    this.#rightAskedAt = clock.monotonic();
+  }
+
+  async #try({ namespace, sysctls }: WantedSysctls, key: string, signal: AbortSignal): Promise<Finding> {
     const { clock, dryRun, log, metrics, random } = this.#options;
+    const known = this.#findings.get(namespace);
     const tried = await dryRun.create(namespace, { sysctls, admission: "Disabled" }, signal);
     let objection: string | undefined;
     let isKnown = tried.result !== "Unknown";
@@ -142,7 +143,7 @@ export class EngineObjections {
       isKnown = without.result !== "Unknown";
     }
     metrics.admission.dryRuns.inc({ result: tried.result });
-    if (!isKnown && known?.key === key) objection = known.objection;
+    if (!isKnown) objection = known?.objection;
     if (objection !== undefined && objection !== known?.objection)
       log.warn({ namespace, objection }, "pods with the keepalive's sysctls would be refused here: they are left out");
     const againMs = (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
