@@ -57,6 +57,7 @@ export class AdmissionWebhook {
   #isOn = false;
   #isStopping = false;
   #saidOff = false;
+  #saidUnseen = false;
 
   /** @throws HygeiaError `BadBindAddress` */
   constructor(options: WebhookOptions) {
@@ -144,7 +145,7 @@ export class AdmissionWebhook {
 
   /** Watches our configuration, where there is anything to learn from it. */
   async #watch(signal: AbortSignal): Promise<void> {
-    const { clock, metrics, random, settings, transport } = this.#options;
+    const { clock, log, metrics, random, settings, transport } = this.#options;
     const isOurBundle = settings.certificateDirectory === undefined;
     if (settings.mode === "none" || (settings.mode === "webhook" && !isOurBundle)) return;
     const reflector = new Reflector<WebhookConfigurationRecord>({
@@ -156,6 +157,11 @@ export class AdmissionWebhook {
       project: projectWebhookConfiguration,
       sink: this.#configuration,
       metrics: metrics.reflector("mutatingwebhookconfigurations"),
+      onFreshness: ({ problem, synced }) => {
+        if (problem === undefined || synced || this.#saidUnseen) return;
+        this.#saidUnseen = true;
+        log.warn({ configuration: settings.configurationName, problem }, "the webhook's configuration can not be seen");
+      },
       barrierEveryMs: Infinity,
       watchSeconds: WATCH_SECONDS,
     });
