@@ -73,8 +73,8 @@ const texts = {
     type: "string",
     default: "auto",
     help:
-      "how new pods are made to obey a policy: webhook; none (they are not); auto: webhook from the moment the " +
-      "MutatingWebhookConfiguration of --webhook-configuration-name exists, none until then",
+      "how new pods are made to obey policies: webhook, none (they are not), auto (webhook as soon as the " +
+      "configuration of --webhook-configuration-name exists, none until then)",
   },
   "webhook-bind-address": { type: "string", default: ":9443", help: "where the webhook answers (HTTPS)" },
   "webhook-cert-dir": {
@@ -115,7 +115,7 @@ const texts = {
 export function usage(): string {
   const lines = Object.entries(texts).map(([name, flag]: [string, FlagText]) => {
     const preset = flag.default === undefined ? "" : ` (default ${flag.default})`;
-    return `  --${name.padEnd(26)} ${flag.help}${preset}`;
+    return `  --${name.padEnd(30)} ${flag.help}${preset}`;
   });
   return ["Usage: hygeia [flags]", "", ...lines, ""].join("\n");
 }
