@@ -139,6 +139,7 @@ export class Operator {
       dns: this.#cluster.dns,
       server: this.#server,
       objections: new Map<string, string>(),
+      clock,
     });
     this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     const writing = {
