@@ -135,11 +135,11 @@ export class Operator {
     });
     this.#server = new ServerVersion({ transport: this.#transport, clock, random });
     const sites = new Sites({
+      clock,
       cluster: view,
       dns: this.#cluster.dns,
       server: this.#server,
       objections: new Map<string, string>(),
-      clock,
     });
     this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     const writing = {
