@@ -105,6 +105,16 @@ export class Operator {
       random,
       log,
     });
+    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
+    const excluded = excludedNamespaces(flags.namespace);
+    const sites = new Sites({
+      clock,
+      cluster: view,
+      dns: this.#cluster.dns,
+      server: this.#server,
+      objections: new Map<string, string>(),
+    });
+    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -133,21 +143,12 @@ export class Operator {
       dryRun: flags.dryRun,
       freshForMs: flags.freshnessLimitMs,
     });
-    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
-    const sites = new Sites({
-      clock,
-      cluster: view,
-      dns: this.#cluster.dns,
-      server: this.#server,
-      objections: new Map<string, string>(),
-    });
-    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     const writing = {
       policies: this.#policies,
       registries: this.#registries,
       cluster: view,
       sites,
-      excluded: excludedNamespaces(flags.namespace),
+      excluded,
       summary: this.#instances.summary,
       transport: this.#transport,
       recorder: this.#recorder,
