@@ -124,6 +124,7 @@ export class Operator {
       metrics,
     });
     const sites = new Sites({
+      clock,
       cluster: view,
       dns: this.#cluster.dns,
       server: this.#server,

@@ -1,5 +1,5 @@
 import type { NodeState } from "../cluster/types.ts";
-import type { Site, Sysctl } from "./types.ts";
+import type { Sysctl, SysctlObstacle } from "./types.ts";
 
 /** A version as `[major, minor]`. */
 type Version = readonly [major: number, minor: number];
@@ -22,7 +22,7 @@ const needs: Readonly<Record<string, { readonly kubelet: Version; readonly kerne
 export function sysctlObstacle(
   nodes: Iterable<Pick<NodeState, "name" | "system">>,
   sysctls: readonly Sysctl[],
-): Site["sysctlObstacle"] {
+): SysctlObstacle | undefined {
   let known = 0;
   const unknown: string[] = [];
   const old: string[] = [];

@@ -60,6 +60,8 @@ export const skipReasons = [
   "PodSecurity",
   "NodeTooOld",
   "NodesUnknown",
+  "NamespaceUnknown",
+  "ViewNotFresh",
   "RuntimeClass",
   "UserNamespace",
   "ConflictingInjection",
@@ -81,6 +83,12 @@ export interface Skipped {
   readonly message: string;
 }
 
+export interface SysctlObstacle {
+  readonly reason: Extract<SkipReason, "NodeTooOld" | "NodesUnknown" | "NamespaceUnknown" | "ViewNotFresh">;
+  /** For a person. */
+  readonly message: string;
+}
+
 /** Where a pod is going to run, as far as it decides what it may be given. */
 export interface Site {
   readonly namespace: string;
@@ -89,8 +97,11 @@ export interface Site {
   readonly serverMinor: number;
   /** Addresses of the cluster's DNS service; undefined when they are not known for certain. */
   readonly clusterNameservers: readonly string[] | undefined;
-  /** Why a pod with the keepalive sysctls could land on a node that refuses it; undefined when none would. */
-  readonly sysctlObstacle: { readonly reason: "NodeTooOld" | "NodesUnknown"; readonly message: string } | undefined;
+  /**
+   * Why a pod with the keepalive sysctls could land on a node that refuses it, or in a namespace that does; undefined
+   * when none would.
+   */
+  readonly sysctlObstacle: SysctlObstacle | undefined;
   /** What a dry-run create of a pod with the sysctls was refused with in this namespace; undefined when it was not. */
   readonly engineObjection: string | undefined;
 }

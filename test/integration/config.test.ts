@@ -218,6 +218,7 @@ describe("what the operator may do", () => {
   };
   const allowed: Record<string, Access> = {
     "see every pod": { verb: "watch", resource: "pods" },
+    "know the cluster's name servers": { verb: "watch", resource: "services", namespace: "kube-system" },
     "know the cluster's identity": { verb: "get", resource: "namespaces", name: "kube-system" },
     "read its policies": { verb: "list", resource: "registrationpolicies", ...hygeia },
     "write a policy's status": { verb: "patch", resource: "registrationpolicies", subresource: "status", ...hygeia },
@@ -241,6 +242,7 @@ describe("what the operator may do", () => {
     "change a pod's status": { verb: "patch", resource: "pods", subresource: "status", namespace: "shop" },
     "evict a pod": { verb: "create", resource: "pods", subresource: "eviction", namespace: "shop" },
     "run a command in a pod": { verb: "create", resource: "pods", subresource: "exec", namespace: "shop" },
+    "change a Service": { verb: "patch", resource: "services", namespace: "kube-system" },
     "change a node": { verb: "patch", resource: "nodes" },
     "delete a namespace": { verb: "delete", resource: "namespaces" },
     "list Secrets, even its own": { verb: "list", resource: "secrets", ...own },

@@ -26,9 +26,11 @@ function setUp(...specs: Record<string, unknown>[]) {
   cluster.view.subscribe((events) => {
     for (const event of events) if (event.kind === "Namespace") policies.namespaceChanged(event.name);
   });
+  // The cluster's identity.
+  cluster.namespace("kube-system");
   cluster.namespace("shop", "shop", { "kubernetes.io/metadata.name": "shop", team: "a" });
   policies.apply(specs.map((spec, i) => ({ type: "Added", object: policy(`p${i}`, spec), createdAfter: 0 })));
-  const sites = new Sites({ cluster: cluster.view, dns, server, objections });
+  const sites = new Sites({ cluster: cluster.view, dns, server, objections, clock: cluster.clock });
   const snapshot = (dryRun = false) => new PolicyAdmissionSnapshot(policies, sites, dryRun);
   const node = (kubeletVersion: string) =>
     cluster.nodes.set({
@@ -109,6 +111,7 @@ describe("where the pod will run", () => {
     const object = projectService({ metadata, spec: { clusterIP: "10.96.0.10" } });
     parts.dns.apply([{ type: "Added", object, createdAfter: 0 }]);
     parts.objections.set("strict", "no sysctls here");
+    parts.cluster.namespace("strict", "strict", { "kubernetes.io/metadata.name": "strict" });
     expect(siteOf(parts)).toEqual({
       namespace: "shop",
       namespaceLabels: { "kubernetes.io/metadata.name": "shop", team: "a" },
@@ -128,6 +131,26 @@ describe("where the pod will run", () => {
     parts.node("v1.28.9");
     expect(siteOf(parts)?.sysctlObstacle?.reason).toBe("NodeTooOld");
     parts.node("v1.29.0");
+    expect(siteOf(parts)?.sysctlObstacle).toBeUndefined();
+  });
+
+  test("may refuse sysctls in a namespace that is not known yet, though a policy is in charge of every namespace", () => {
+    const parts = setUp({ keepalive: KEEPALIVE });
+    parts.node("v1.36.3");
+    expect(siteOf(parts, "new")?.sysctlObstacle?.reason).toBe("NamespaceUnknown");
+    parts.cluster.namespace("new", "new", { "kubernetes.io/metadata.name": "new" });
+    expect(siteOf(parts, "new")?.sysctlObstacle).toBeUndefined();
+  });
+
+  test("may refuse sysctls by what has changed since the cluster was last seen", () => {
+    const parts = setUp({ keepalive: KEEPALIVE });
+    parts.node("v1.36.3");
+    parts.cluster.freshness.namespaces = { caughtUpTo: parts.cluster.now - 60_000 };
+    expect(siteOf(parts)?.sysctlObstacle).toEqual({
+      reason: "ViewNotFresh",
+      message: "nodes and namespaces may have changed: namespaces are 60 s old",
+    });
+    parts.cluster.freshness.namespaces = {};
     expect(siteOf(parts)?.sysctlObstacle).toBeUndefined();
   });
 
