@@ -8,6 +8,8 @@ import type { PodPolicy, Site, Sysctl, SysctlObstacle } from "./types.ts";
 /** What refused a dry-run create of a pod with the sysctls, by namespace; nothing where it was not refused. */
 export interface Objections {
   get(namespace: string): string | undefined;
+  /** Called when another answer may be given. @returns takes the subscription back */
+  subscribe?(listener: () => void): () => void;
 }
 
 export interface SiteSources {
@@ -51,8 +53,9 @@ export class Sites {
    * @returns takes the subscription back
    */
   subscribe(listener: () => void): () => void {
-    const ends = [this.#sources.dns.subscribe(listener), this.#sources.server.subscribe(listener)];
-    return () => ends.forEach((end) => end());
+    const { dns, server, objections } = this.#sources;
+    const ends = [dns.subscribe(listener), server.subscribe(listener), objections.subscribe?.(listener)];
+    return () => ends.forEach((end) => end?.());
   }
 
   #obstacleTo(sysctls: readonly Sysctl[], namespaceLabels: Site["namespaceLabels"]): SysctlObstacle | undefined {

@@ -32,6 +32,11 @@ export class DryRuns {
     return this.#objections.get(namespace);
   }
 
+  /** Called when {@link get} may answer otherwise. @returns takes the subscription back */
+  subscribe(listener: () => void): () => void {
+    return this.#objections.subscribe(listener);
+  }
+
   /** Policies or namespaces have changed. */
   changed(): void {
     this.#objections.changed();

@@ -80,6 +80,32 @@ describe("EngineObjections", () => {
     expect(objections.get("shop")).toBeUndefined();
   });
 
+  test("until it is known, the sysctls are left out: from the start, and in each new namespace", async () => {
+    expect(objections.get("shop")).toBeUndefined();
+    const told: (string | undefined)[] = [];
+    objections.subscribe(() => told.push(objections.get("shop")));
+    const starting = start();
+    expect(objections.get("shop")).toContain("not known yet");
+    await starting;
+    expect(objections.get("shop")).toBeUndefined();
+    expect(objections.get("more")).toContain("not known yet");
+    expect(told.at(-1)).toBeUndefined();
+    expect(told[0]).toContain("not known yet");
+  });
+
+  test("what the API server never could say is not known", async () => {
+    rules = { shop: { with: unknown, without: unknown } };
+    await start();
+    expect(objections.get("shop")).toContain("not known yet");
+  });
+
+  test("without the right from the start, nothing is objected", async () => {
+    isAllowed = false;
+    await start();
+    expect(objections.get("shop")).toBeUndefined();
+    expect(asked).toEqual([]);
+  });
+
   test("without the right nothing is tried, and what was known is forgotten when it is taken", async () => {
     rules = { shop: { with: refused, without: accepted } };
     await start();
@@ -107,7 +133,7 @@ describe("EngineObjections", () => {
     wanted = [];
     objections.changed();
     await clock.advance(3_000);
-    expect(objections.get("more")).toBeUndefined();
+    expect(objections.get("more")).toContain("not known yet");
   });
 
   test("other sysctls are tried anew, the same ones only after about an hour", async () => {

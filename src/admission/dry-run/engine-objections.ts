@@ -31,6 +31,7 @@ interface Finding {
   readonly again: number;
 }
 
+const NOT_KNOWN_YET = "it is not known yet whether a policy engine refuses sysctls here";
 /** A policy engine changes its mind without a word to us, but seldom. */
 const AGAIN_MS = 3_600_000;
 /** The API server could not say: sooner. */
@@ -50,7 +51,9 @@ export class EngineObjections {
   readonly #findings = new Map<string, Finding>();
   readonly #wake: Trigger;
   readonly #backoff: Backoff;
-  #isAllowed = false;
+  /** Whether pods may be created; nobody asks before run(). */
+  #right: "NotAsked" | "Asking" | "Given" | "NotGiven" = "NotAsked";
+  readonly #listeners = new Set<() => void>();
   #rightAskedAt = -Infinity;
   #nextTryAt = -Infinity;
 
@@ -60,9 +63,21 @@ export class EngineObjections {
     this.#backoff = new Backoff({ ...options, firstMs: 1_000, maxMs: 60_000 });
   }
 
-  /** What a pod with the sysctls is refused with in this namespace; undefined when it is not, or nobody knows. */
+  /**
+   * What a pod with the sysctls is refused with in this namespace; undefined when it is not, or nobody can know. What can
+   * be known and is not yet counts as an objection: a pod without keepalive is better than none.
+   */
   get(namespace: string): string | undefined {
-    return this.#findings.get(namespace)?.objection;
+    if (this.#right === "Asking") return NOT_KNOWN_YET;
+    if (this.#right !== "Given") return undefined;
+    const finding = this.#findings.get(namespace);
+    return finding === undefined ? NOT_KNOWN_YET : finding.objection;
+  }
+
+  /** Called when another answer may be given. @returns takes the subscription back */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   /** Policies or namespaces have changed. */
@@ -73,12 +88,13 @@ export class EngineObjections {
   /** Namespaces in which a dry run is allowed and pods are taken; where a check of the webhook can be made. */
   accepting(): readonly string[] {
     const found = [...this.#findings].filter(([, { objection }]) => objection === undefined);
-    return this.#isAllowed ? found.map(([namespace]) => namespace) : [];
+    return this.#right === "Given" ? found.map(([namespace]) => namespace) : [];
   }
 
   /** Works until the signal aborts, then resolves. */
   async run(signal: AbortSignal): Promise<void> {
     const { log } = this.#options;
+    this.#right = "Asking";
     try {
       for (;;) {
         let waitMs: number;
@@ -87,7 +103,7 @@ export class EngineObjections {
         } catch (error) {
           signal.throwIfAborted();
           waitMs = this.#backoff.next();
-          log.debug({ err: error }, "dry runs of pods failed; they are tried again");
+          log.warn({ err: error }, "dry runs of pods failed; they are tried again");
         }
         await this.#wake.wait(waitMs, signal);
       }
@@ -103,7 +119,8 @@ export class EngineObjections {
   async #look(signal: AbortSignal): Promise<number> {
     const { clock, metrics, random, wanted } = this.#options;
     await this.#askForRight(signal);
-    const now = this.#isAllowed ? [...wanted()].map((one) => ({ ...one, key: JSON.stringify(one.sysctls) })) : [];
+    const now =
+      this.#right === "Given" ? [...wanted()].map((one) => ({ ...one, key: JSON.stringify(one.sysctls) })) : [];
     const keys = new Map(now.map(({ namespace, key }) => [namespace, key]));
     for (const [namespace, { key }] of this.#findings)
       if (keys.get(namespace) !== key) this.#findings.delete(namespace);
@@ -113,10 +130,16 @@ export class EngineObjections {
     const tryAt = Math.max(this.#nextTryAt, first === undefined ? Infinity : dueAt(first));
     if (first !== undefined && tryAt <= clock.monotonic()) {
       this.#nextTryAt = clock.monotonic() + GAP_MS * (0.5 + random());
-      this.#findings.set(first.namespace, await this.#try(first, first.key, signal));
+      const finding = await this.#try(first, first.key, signal);
+      const before = this.#findings.get(first.namespace);
+      this.#findings.set(first.namespace, finding);
+      if (before === undefined || before.objection !== finding.objection) this.#tell();
       return 0;
     }
-    metrics.admission.objections.set([...this.#findings.values()].filter((one) => one.objection !== undefined).length);
+    metrics.admission.objections.set(
+      [...this.#findings.values()].filter(({ objection }) => objection !== undefined && objection !== NOT_KNOWN_YET)
+        .length,
+    );
     return Math.min(tryAt, this.#rightAskedAt + RIGHT_AGAIN_MS) - clock.monotonic();
   }
 
@@ -124,10 +147,16 @@ export class EngineObjections {
     const { clock, dryRun, log } = this.#options;
     if (clock.monotonic() - this.#rightAskedAt < RIGHT_AGAIN_MS) return;
     const isAllowed = await dryRun.isAllowed(signal);
-    if (isAllowed !== this.#isAllowed || this.#rightAskedAt === -Infinity)
-      log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
-    this.#isAllowed = isAllowed;
     this.#rightAskedAt = clock.monotonic();
+    const right = isAllowed ? "Given" : "NotGiven";
+    if (right === this.#right) return;
+    this.#right = right;
+    log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   async #try({ namespace, sysctls }: WantedSysctls, key: string, signal: AbortSignal): Promise<Finding> {
@@ -143,8 +172,8 @@ export class EngineObjections {
       isKnown = without.result !== "Unknown";
     }
     metrics.admission.dryRuns.inc({ result: tried.result });
-    if (!isKnown) objection = known?.objection;
-    if (objection !== undefined && objection !== known?.objection)
+    if (!isKnown) objection = known === undefined ? NOT_KNOWN_YET : known.objection;
+    if (objection !== undefined && isKnown && objection !== known?.objection)
       log.warn({ namespace, objection }, "pods with the keepalive's sysctls would be refused here: they are left out");
     const againMs = (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
     return { key, objection, again: clock.monotonic() + againMs };
