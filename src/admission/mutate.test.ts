@@ -76,6 +76,14 @@ describe("the annotations", () => {
   });
 });
 
+it("a search domain is the same in any case of letters", () => {
+  const policy = dnsPolicy({ searches: ["a.example", "b.example"] });
+  const before = pod({ dnsConfig: { searches: ["A.Example."] } });
+  expect(applyPatch(before, mutatePod(before, policy, SITE).patch).spec).toMatchObject({
+    dnsConfig: { searches: ["A.Example.", "b.example"] },
+  });
+});
+
 describe("a later generation of the policy", () => {
   const later = dnsPolicy({ options: [{ name: "ndots", value: "3" }] });
   const before = pod();

@@ -142,9 +142,9 @@ const dnsCases = {
     expected: pod(dnsConfig({ options: [{ name: "rotate" }, ndots("2")] })),
   }),
   "search domains are added after the author's, none twice": row({
-    pod: pod(dnsConfig({ searches: ["Corp.example.", "b.example"] })),
+    pod: pod(dnsConfig({ searches: ["corp.example.", "b.example"] })),
     policy: dnsPolicy({ searches: ["corp.example", "c.example"] }),
-    expected: pod(dnsConfig({ searches: ["Corp.example.", "b.example", "c.example"] })),
+    expected: pod(dnsConfig({ searches: ["corp.example.", "b.example", "c.example"] })),
   }),
   "name servers are added after the author's, none twice": row({
     pod: pod(dnsConfig({ nameservers: ["2001:DB8:0::1"] })),
