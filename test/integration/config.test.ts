@@ -91,6 +91,7 @@ describe("kubectl apply -k config/default", () => {
     expect(kinds.toSorted()).toEqual([
       "registrationpolicy.hygeia.dev",
       "registrationpolicy.hygeia.dev",
+      "registrationpolicy.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
