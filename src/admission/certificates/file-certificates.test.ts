@@ -38,23 +38,29 @@ function write(folder: string, { certificate, privateKey }: KeyPair): void {
 
 function start() {
   const served: KeyPair[] = [];
+  const metrics = createMetrics({ version: "test" });
   const files = new FileCertificates({
     directory,
     lookEveryMs: 10_000,
     serve: (pair) => Promise.resolve(void served.push(pair)),
     clock,
     log: createLogger({ level: "silent" }),
-    metrics: createMetrics({ version: "test" }),
+    metrics,
   });
   const ended = files.run(stop.signal);
   /** Lets time pass until it has looked and it holds. */
-  const until = (what: string, holds: () => boolean): Promise<true> =>
+  const until = (what: string, holds: () => boolean | Promise<boolean>): Promise<true> =>
     eventually(what, async () => {
-      if (holds()) return true;
+      if (await holds()) return true;
       await clock.advance(10_000);
       return false;
     });
-  return { files, served, ended, until };
+  /** Looks that found nothing to serve. */
+  const failures = async (): Promise<number> => {
+    const { values } = await metrics.admission.certificateErrors.get();
+    return values.find(({ labels }) => labels.reason === "FilesUnusable")?.value ?? 0;
+  };
+  return { files, served, ended, until, failures };
 }
 
 describe("FileCertificates", () => {
@@ -98,10 +104,10 @@ describe("FileCertificates", () => {
   test("keeps what it serves while the files do not belong together", async () => {
     const [first, second] = [await createAuthority(validity(1)), await createAuthority(validity(2))];
     write(directory, first);
-    const { files, served, until } = start();
+    const { files, served, until, failures } = start();
     await until("it serves", () => served.length === 1);
     writeFileSync(join(directory, "tls.crt"), second.certificate);
-    await clock.advance(30_000);
+    await until("it has looked and refused", async () => (await failures()) > 0);
     expect(served).toEqual([first]);
     expect(files.problem).toBeUndefined();
     writeFileSync(join(directory, "tls.key"), second.privateKey);
