@@ -18,6 +18,13 @@ module.exports = {
       to: { pathNot: "^src/(verdict|plan|net)/", dependencyTypesNot: onlyTypes },
     },
     {
+      name: "the-linter-is-pure",
+      comment: "lint/ reads a policy's spec and nothing else",
+      severity: "error",
+      from: { path: "^src/lint/", pathNot: "\\.test\\.ts$" },
+      to: { pathNot: "^src/(lint|net|api/v1alpha1)/", dependencyTypesNot: onlyTypes },
+    },
+    {
       name: "plan-follows-verdict",
       severity: "error",
       from: { path: "^src/verdict/", pathNot: "\\.test\\.ts$" },
@@ -33,13 +40,22 @@ module.exports = {
       name: "kube-knows-nobody",
       severity: "error",
       from: { path: "^src/kube/" },
-      to: { path: "^src/(cluster|registry|verdict|plan|eviction|controllers)/" },
+      to: { path: "^src/(cluster|registry|verdict|plan|eviction|admission|lint|controllers)/" },
     },
     {
       name: "cluster-knows-kube-only",
       severity: "error",
       from: { path: "^src/cluster/", pathNot: "\\.test\\.ts$" },
-      to: { path: "^src/(registry|verdict|plan|eviction|controllers)/" },
+      to: { path: "^src/(registry|verdict|plan|eviction|admission|lint|controllers)/" },
+    },
+    {
+      name: "what-is-done-to-a-pod-is-pure",
+      comment: "how a pod is changed and judged follows from the pod, the policy and the site alone",
+      severity: "error",
+      from: {
+        path: "^src/admission/(mutate|compliance|dns|dns-plan|keepalive|go-resolver|lifecycle|pod-security|pod-shape|ledger|outcome)\\.ts$",
+      },
+      to: { pathNot: "^src/(admission|net|errors\\.ts)", dependencyTypesNot: onlyTypes },
     },
     {
       name: "one-caller-of-the-writers",

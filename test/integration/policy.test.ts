@@ -1,7 +1,11 @@
 /** The RegistrationPolicy objects of an operator that runs as a process: what their status, Events and reports say. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import type { RegistrationPolicySpec, RegistrationPolicyStatus } from "../../src/api/v1alpha1/index.ts";
+import type {
+  RegistrationPolicyDns,
+  RegistrationPolicySpec,
+  RegistrationPolicyStatus,
+} from "../../src/api/v1alpha1/index.ts";
 import { type ControlPlane, type EtcdServer, startControlPlane, startEtcd } from "../env/index.ts";
 import { ClusterFixture, type FixtureNode, type FixturePod } from "../support/cluster-fixture.ts";
 import { type Operator, startOperator } from "../support/operator.ts";
@@ -38,7 +42,8 @@ afterAll(async () => {
   await Promise.all([controlPlane.stop(), etcd.stop()]);
 });
 
-type Spec = Partial<Omit<RegistrationPolicySpec, "registration">> & {
+type Spec = Partial<Omit<RegistrationPolicySpec, "registration" | "dns">> & {
+  readonly dns?: Partial<RegistrationPolicyDns>;
   readonly registration?: { readonly registries: readonly { readonly name: string; readonly role?: string }[] };
 };
 
@@ -134,7 +139,15 @@ describe("a policy that is well", () => {
     );
     expect(status).toMatchObject({ observedGeneration: 1, evicted: 0, registries: "main" });
     await untilReason("well", "Ready", "Ready");
-    expect(status.conditions?.map(({ type }) => type)).toEqual(["Ready", "Accepted", "EvictionBlocked", "Superseded"]);
+    expect(status.conditions?.map(({ type }) => type)).toEqual([
+      "Ready",
+      "Accepted",
+      "EvictionBlocked",
+      "Superseded",
+      "PodsCompliant",
+      "KeepaliveNested",
+      "DNSSafe",
+    ]);
     const [header, line] = (await fixture.kubectl("get", "rpol", "well")).split("\n");
     expect(header?.split(/\s{2,}/)).toEqual([
       "NAME",
@@ -144,6 +157,7 @@ describe("a policy that is well", () => {
       "LIVE",
       "ZOMBIE",
       "EVICTED",
+      "COMPLIANT",
       "AGE",
     ]);
     expect(line).toMatch(/^well +Enforce +True +main +2 +0 +0 +\S+$/);
@@ -207,6 +221,39 @@ describe("a policy with a mistake names the field", () => {
     await untilStatus("unknown", "names both", ({ registries }) => registries === "main, late");
     await remove("unknown");
     await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/late");
+  });
+});
+
+describe("what a policy asks of pods", () => {
+  const keepalive = { time: "300s", interval: "30s", probes: 5 };
+
+  test("is told to be wrong with the numbers, and right once it is corrected", async () => {
+    await policy("asks", {
+      dns: { ndots: 2 },
+      keepalive: { ...keepalive, paths: [{ name: "nlb", preset: "AWSNLB" }] },
+    });
+    const cuts = await untilReason("asks", "KeepaliveNested", "CutsConnections");
+    expect(cuts.status).toBe("False");
+    expect(cuts.message).toContain("time + 3 x interval = 300s + 3 x 30s = 390s is not below 350s");
+    const lost = await untilReason("asks", "DNSSafe", "NamesLost");
+    expect(lost.status).toBe("False");
+    expect(lost.message).toContain("no longer found with musl: api.other.svc, db-0.db.other. With spec.dns.ndots 3");
+    expect(await untilEvent("asks", "KeepaliveNotNested")).toMatchObject({ type: "Warning", note: cuts.message });
+    expect((await untilEvent("asks", "DNSNotSafe")).note).toContain("NamesLost: no longer found with musl");
+    // It evicts as before.
+    await untilReason("asks", "Ready", "Ready");
+
+    await policy("asks", {
+      dns: { ndots: 2, libc: "Glibc" },
+      keepalive: { ...keepalive, paths: [{ name: "ipvs", preset: "IPVS" }] },
+    });
+    expect((await untilReason("asks", "KeepaliveNested", "Nested")).status).toBe("True");
+    const safe = await untilReason("asks", "DNSSafe", "Safe");
+    expect(safe.message).toContain("api.other.svc.cluster.local 8 -> 2");
+    await policy("asks");
+    await untilReason("asks", "KeepaliveNested", "NotConfigured");
+    await untilReason("asks", "DNSSafe", "NotConfigured");
+    await remove("asks");
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { POLICY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
 import { conditionChanges, conditionStatus } from "../status/conditions.ts";
 import type { InstanceCounts } from "../types.ts";
+import type { ComplianceCount } from "./compliance-count.ts";
 import { projectPolicy } from "./compile.ts";
 import { policyEvents } from "./events.ts";
 import type { RegistryStanding } from "./standing.ts";
@@ -30,17 +31,23 @@ function registry(name: string, state: RegistryStanding["state"], role: Registry
   return { name, role, state, message: `it is ${state}` };
 }
 
+function counted(matched: number, lost: ReadonlyMap<string, number>, compliance: Partial<ComplianceCount> = {}) {
+  const none: ComplianceCount = { compliant: 0, drifted: 0, exempt: 0, unknown: 0, findings: [] };
+  return { matched, lost, generation: 1, compliance: { ...none, ...compliance } };
+}
+
 function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     object: policy(),
     registries: [registry("main", "Ready")],
     clusterProblem: undefined,
-    pods: { matched: 9, lost: new Map() },
+    pods: counted(9, new Map()),
     instances: counts,
     blocked: undefined,
     quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     dryRun: false,
+    clusterDomain: "cluster.local",
     ...part,
   };
 }
@@ -56,6 +63,16 @@ function brief(part: Partial<PolicyFacts>): Record<string, string> {
 
 function message(part: Partial<PolicyFacts>, type: string): string {
   return policyConditions(facts(part)).find((condition) => condition.type === type)?.message ?? "";
+}
+
+/** A policy that asks for a keepalive of 300s and 30s through one path. */
+function keepalive(path: object, fields: Record<string, unknown> = {}): Partial<PolicyFacts> {
+  const paths = [{ name: "hop", ...path }];
+  return { object: policy({ keepalive: { time: "300s", interval: "30s", probes: 5, paths }, ...fields }) };
+}
+
+function dns(fields: object): Partial<PolicyFacts> {
+  return { object: policy({ dns: fields }) };
 }
 
 const badSelector = policy({ match: { podSelector: { matchLabels: { "a..b/x": "y" } } } });
@@ -87,6 +104,20 @@ describe("the figures of a policy", () => {
     expect(policyFigures(facts({ evicted: { total: 0, last: undefined } }))).not.toHaveProperty("lastEviction");
   });
 
+  test("say how many pods obey a policy that wants something of them, of those that could", () => {
+    const pods = counted(9, new Map(), { compliant: 4, drifted: 2, exempt: 3 });
+    const wishing = { object: policy({ dns: { ndots: 2 } }), pods };
+    expect(policyFigures(facts(wishing)).pods).toEqual({
+      matched: 9,
+      compliant: 4,
+      drifted: 2,
+      exempt: 3,
+      compliance: "4/6",
+    });
+    expect(policyFigures(facts({ pods })).pods).toEqual({ matched: 9 });
+    expect(policyFigures(facts({ ...wishing, pods: { ...pods, generation: 0 } })).pods).toEqual({ matched: 9 });
+  });
+
   test("say which registries do not work", () => {
     const registries = [
       registry("main", "Ready"),
@@ -112,6 +143,9 @@ describe("the conditions of a policy", () => {
         Accepted: "True Accepted",
         EvictionBlocked: "False NotBlocked",
         Superseded: "False NotSuperseded",
+        PodsCompliant: "True NothingWanted",
+        KeepaliveNested: "True NotConfigured",
+        DNSSafe: "True NotConfigured",
       },
     },
     "say that a selector is bad": {
@@ -121,7 +155,86 @@ describe("the conditions of a policy", () => {
         Accepted: "False InvalidSelector",
         EvictionBlocked: "True NotAccepted",
         Superseded: "False NotSuperseded",
+        PodsCompliant: "Unknown NotAccepted",
+        KeepaliveNested: "Unknown NotAccepted",
+        DNSSafe: "Unknown NotAccepted",
       },
+    },
+    "say that all pods obey": {
+      facts: { ...dns({ ndots: 2, libc: "Glibc" }), pods: counted(9, new Map(), { compliant: 9 }) },
+      conditions: { PodsCompliant: "True AllCompliant" },
+    },
+    "say that pods drifted": {
+      facts: { ...dns({ ndots: 2, libc: "Glibc" }), pods: counted(9, new Map(), { compliant: 8, drifted: 1 }) },
+      conditions: { PodsCompliant: "False PodsDrifted", Ready: "True Ready" },
+    },
+    "can not say so of pods that were judged by an earlier generation": {
+      facts: { ...dns({ ndots: 2 }), pods: { ...counted(9, new Map(), { drifted: 9 }), generation: 0 } },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "can not say so while a pod is not judged": {
+      facts: { ...dns({ ndots: 2 }), pods: counted(9, new Map(), { compliant: 8, unknown: 1 }) },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "can not say so before pods were counted": {
+      facts: { ...dns({ ndots: 2 }), pods: undefined },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "do not say so of a policy that is paused": {
+      facts: { object: policy({ mode: "Paused", dns: { ndots: 2 } }), pods: counted(9, new Map(), { drifted: 9 }) },
+      conditions: { PodsCompliant: "Unknown Paused" },
+    },
+    "say that the keepalive fits": {
+      facts: keepalive({ preset: "IPVS" }),
+      conditions: { KeepaliveNested: "True Nested", Ready: "True Ready" },
+    },
+    "say that the keepalive fits with a narrow margin": {
+      facts: keepalive({ idleTimeout: "400s" }),
+      conditions: { KeepaliveNested: "True NestedWithWarnings" },
+    },
+    "say that a dead peer is found out late": {
+      facts: keepalive(
+        { preset: "IPVS" },
+        { registration: { registries: [{ name: "main" }], zombies: { silentFor: "449s" } } },
+      ),
+      conditions: { KeepaliveNested: "True NestedWithWarnings" },
+    },
+    "say that a dead peer is found out in time": {
+      facts: keepalive(
+        { preset: "IPVS" },
+        { registration: { registries: [{ name: "main" }], zombies: { silentFor: "450s" } } },
+      ),
+      conditions: { KeepaliveNested: "True Nested" },
+    },
+    "say that the keepalive would cut connections": {
+      facts: keepalive({ preset: "AWSNLB" }),
+      conditions: { KeepaliveNested: "False CutsConnections", Ready: "True Ready" },
+    },
+    "can not say whether a keepalive fits into nothing": {
+      facts: { object: policy({ keepalive: { time: "300s", interval: "30s", probes: 5 } }) },
+      conditions: { KeepaliveNested: "Unknown NoPaths" },
+    },
+    "say that names are safe": { facts: dns({ ndots: 2, libc: "Glibc" }), conditions: { DNSSafe: "True Safe" } },
+    "say that rare names are not": { facts: dns({ ndots: 3 }), conditions: { DNSSafe: "True SafeWithWarnings" } },
+    "say that names are lost": {
+      facts: dns({ ndots: 2 }),
+      conditions: { DNSSafe: "False NamesLost", Ready: "True Ready" },
+    },
+    "say that musl would not search": {
+      facts: dns({ searches: ["d".repeat(200)] }),
+      conditions: { DNSSafe: "False MuslSearchIgnored" },
+    },
+    "say that a kubelet would cut": {
+      facts: dns({ searches: Array.from({ length: 30 }, (_, i) => `d${i}`), libc: "Glibc" }),
+      conditions: { DNSSafe: "False SearchesTruncated" },
+    },
+    "say that name servers race": {
+      facts: dns({ nameservers: ["192.0.2.1"] }),
+      conditions: { DNSSafe: "False NameserversRaced" },
+    },
+    "say that names leave the cluster": {
+      facts: dns({ ndots: 1, libc: "Glibc" }),
+      conditions: { DNSSafe: "False AskedUpstreamFirst" },
     },
     "say that a registry does not exist, of a policy that is in force": {
       facts: { registries: [registry("main", "Ready"), registry("typo", "NotFound", "Backup")] },
@@ -166,15 +279,15 @@ describe("the conditions of a policy", () => {
       conditions: { EvictionBlocked: "True ViewNotFresh" },
     },
     "say that others have some of its pods": {
-      facts: { pods: { matched: 9, lost: lost(["other", 1]) } },
+      facts: { pods: counted(9, lost(["other", 1])) },
       conditions: { Ready: "True Ready", Superseded: "True PartlySuperseded" },
     },
     "say that others have all of its pods": {
-      facts: { pods: { matched: 0, lost: lost(["other", 1]) } },
+      facts: { pods: counted(0, lost(["other", 1])) },
       conditions: { Ready: "False Superseded", Superseded: "True WhollySuperseded" },
     },
     "are well where there is no pod to be in charge of": {
-      facts: { pods: { matched: 0, lost: lost() } },
+      facts: { pods: counted(0, lost()) },
       conditions: { Ready: "True Ready", Superseded: "False NotSuperseded" },
     },
   };
@@ -195,9 +308,66 @@ describe("the conditions of a policy", () => {
     );
   });
 
+  test("name the pods that drifted and what they have, and why others are exempt", () => {
+    const skipped = { part: "keepalive", reason: "HostNetwork", message: "it is on the host network" } as const;
+    const finding = { namespace: "shop", workload: "shop/Deployment/web" };
+    const findings: ComplianceCount["findings"] = [
+      {
+        ...finding,
+        pods: 2,
+        example: "web-1",
+        compliance: {
+          state: "Drifted",
+          differences: [
+            { field: "spec.dnsConfig.options[ndots]", have: "5", want: "2" },
+            { field: "spec.dnsConfig.searches", have: undefined, want: "a.example" },
+          ],
+          skipped: [],
+        },
+      },
+      {
+        ...finding,
+        pods: 1,
+        example: "host",
+        compliance: { state: "Exempt", differences: [], skipped: [skipped] },
+      },
+    ];
+    const pods = counted(6, new Map(), { compliant: 3, drifted: 2, exempt: 1, findings });
+    expect(message({ ...dns({ ndots: 2 }), pods }, "PodsCompliant")).toBe(
+      "2 pods of 5 differ: shop/web-1 and 1 like it: spec.dnsConfig.options[ndots] is 5, not 2, " +
+        "spec.dnsConfig.searches is not a.example; 1 pod exempt (keepalive: HostNetwork)",
+    );
+  });
+
+  test("give the numbers of a keepalive", () => {
+    expect(message(keepalive({ preset: "IPVS" }), "KeepaliveNested")).toBe(
+      "a dead peer is found out after 450s; 1000 idle sockets send 3.3 probes a second; path hop (IPVS, idle timeout " +
+        "900s): time + 2 x interval = 360s, which leaves 540s",
+    );
+    expect(message(keepalive({ preset: "AWSNLB" }), "KeepaliveNested")).toMatch(
+      /^the sysctls are not set; path hop \(AWSNLB, idle timeout 350s\): time \+ 3 x interval = .* = 390s is not below 350s/,
+    );
+  });
+
+  test("give the numbers of lookups", () => {
+    expect(message(dns({ ndots: 2, libc: "Glibc" }), "DNSSafe")).toBe(
+      "queries for a lookup with glibc, before -> after: api.other.svc 6 -> 8, db-0.db.other 4 -> 6, db-0.db.other.svc " +
+        "6 -> 8, api.other.svc.cluster.local 8 -> 2, s3.us-east-1.amazonaws.com 8 -> 2",
+    );
+    expect(message(dns({ options: [{ name: "use-vc" }], libc: "Musl" }), "DNSSafe")).toBe(
+      "lookups cost as many queries as before with musl",
+    );
+    expect(message(dns({ ndots: 2, libc: "Musl" }), "DNSSafe")).toMatch(/^no longer found with musl: .*; queries for/);
+  });
+
+  test("count lookups in the cluster's own domain", () => {
+    const said = message({ ...dns({ ndots: 3, libc: "Glibc" }), clusterDomain: "k8s" }, "DNSSafe");
+    expect(said).toContain("api.other.svc.k8s 8 -> 2");
+  });
+
   test("name the winning policies, the one with most pods first, and count the rest", () => {
     const seven = lost(["a", 1], ["b", 7], ["c", 3], ["d", 3], ["e", 2], ["f", 1], ["g", 1]);
-    expect(message({ pods: { matched: 2, lost: seven } }, "Superseded")).toBe(
+    expect(message({ pods: counted(2, seven) }, "Superseded")).toBe(
       'of some pods that this policy matches others are in charge, by priority or age: "b" (7 pods), "c" (3 pods), "d" (3 pods), "e" (2 pods), "a" (1 pod) and 2 more',
     );
   });
@@ -223,7 +393,7 @@ describe("the Events of a policy", () => {
     },
     "tell that others took its pods": {
       before: {},
-      after: { pods: { matched: 1, lost: lost(["other", 1]) } },
+      after: { pods: counted(1, lost(["other", 1])) },
       reasons: ["PolicySuperseded"],
     },
     "tell what holds evictions back": {
@@ -232,6 +402,19 @@ describe("the Events of a policy", () => {
       reasons: ["EvictionBlockedBySelfPreservation"],
     },
     "tell that evictions go on": { before: blocked("SelfPreservation"), after: {}, reasons: ["EvictionsResumed"] },
+    "tell that a keepalive would cut connections": {
+      before: keepalive({ preset: "IPVS" }),
+      after: keepalive({ preset: "AWSNLB" }),
+      reasons: ["KeepaliveNotNested"],
+    },
+    "tell nothing of a keepalive that fits": {
+      before: {},
+      after: keepalive({ preset: "IPVS" }),
+      reasons: [],
+    },
+    "tell that names are lost": { before: {}, after: dns({ ndots: 2 }), reasons: ["DNSNotSafe"] },
+    "tell it once": { before: dns({ ndots: 2 }), after: dns({ ndots: 2 }), reasons: [] },
+    "tell nothing of names that are safe": { before: dns({ ndots: 2 }), after: dns({ ndots: 4 }), reasons: [] },
     "tell nothing of what the policy itself asks for": {
       before: {},
       after: { object: policy({ mode: "Audit" }) },
