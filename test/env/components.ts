@@ -34,6 +34,7 @@ const GO_COMPONENTS = [
       "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
       "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
       kubectl: "k8s.io/kubernetes/cmd/kubectl",
+      kubelet: "k8s.io/kubernetes/cmd/kubelet",
     },
     variables: kubernetesVariables,
   },
@@ -49,6 +50,16 @@ const GO_COMPONENTS = [
   },
   { name: "consul", version: "1.19.2", programs: { consul: "github.com/hashicorp/consul" }, variables: {} },
   { name: "kwok", version: "0.8.0", programs: { kwok: "sigs.k8s.io/kwok/cmd/kwok" }, variables: {} },
+  {
+    name: "containerd",
+    version: "2.4.2",
+    programs: {
+      containerd: "github.com/containerd/containerd/v2/cmd/containerd",
+      "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+      ctr: "github.com/containerd/containerd/v2/cmd/ctr",
+    },
+    variables: { "github.com/containerd/containerd/v2/version.Version": "2.4.2" },
+  },
 ] as const satisfies readonly GoComponent[];
 
 type KeysOf<T> = T extends unknown ? keyof T : never;
