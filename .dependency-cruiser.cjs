@@ -18,6 +18,13 @@ module.exports = {
       to: { pathNot: "^src/(verdict|plan|net)/", dependencyTypesNot: onlyTypes },
     },
     {
+      name: "the-linter-is-pure",
+      comment: "lint/ reads a policy's spec and nothing else",
+      severity: "error",
+      from: { path: "^src/lint/", pathNot: "\\.test\\.ts$" },
+      to: { pathNot: "^src/(lint|net|api/v1alpha1)/", dependencyTypesNot: onlyTypes },
+    },
+    {
       name: "plan-follows-verdict",
       severity: "error",
       from: { path: "^src/verdict/", pathNot: "\\.test\\.ts$" },

@@ -97,6 +97,7 @@ function limits(schema: Schema): string {
   if (schema.maxItems !== undefined) return `${schema.minItems ?? 0} to ${schema.maxItems} items`;
   if (schema.maxProperties !== undefined) return `at most ${schema.maxProperties} keys`;
   if (schema.pattern?.includes("(ms|s|m|h)") === true) return "duration";
+  if (schema.pattern?.includes("(s|m|h)") === true) return "duration of whole seconds";
   if (schema.maxLength !== undefined) return `at most ${schema.maxLength} characters`;
   return "";
 }

@@ -134,6 +134,7 @@ export class Operator {
       recorder: this.#recorder,
       freshForMs: flags.freshnessLimitMs,
       dryRun: flags.dryRun,
+      clusterDomain: flags.clusterDomain,
       clock,
       random,
       log,

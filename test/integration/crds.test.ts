@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readCrds, type Schema } from "../../scripts/generate-schema.ts";
 import { parseRegistrationPolicy, parseRegistry } from "../../src/api/v1alpha1/index.ts";
 import { LayoutSet } from "../../src/registry/etcd/layouts/layout-set.ts";
+import { POD_RULES } from "../support/pod-rule-cases.ts";
 import { type ApiAnswer, type Cluster, installCrds, ROOT, startCluster } from "./crds-cluster.ts";
 
 const PATHS = {
@@ -306,6 +307,12 @@ const RULES: Record<string, RuleCase> = {
     accepted: ["5s", "30s", "24h"].map((silentFor) => policy({ zombies: { silentFor } })),
     refused: ["4s", "25h", "long"].map((silentFor) => policy({ zombies: { silentFor } })),
   },
+  ...Object.fromEntries(
+    Object.entries(POD_RULES).map(([sentence, { accepted, refused, ...rule }]): [string, RuleCase] => [
+      sentence,
+      { ...rule, accepted: accepted.map((spec) => policy({}, spec)), refused: refused.map((spec) => policy({}, spec)) },
+    ]),
+  ),
 };
 
 /** Judged when an object changes, and tested by itself. */
@@ -382,6 +389,25 @@ describe("limits", () => {
       etcd({ layouts: [{ layout: "Kratos", prefix: "/microservices/" }] }),
       "spec.etcd.layouts[0].prefix",
     ],
+    "more dots than resolvers count": [policy({}, { dns: { ndots: 16 } }), "spec.dns.ndots"],
+    "a search domain with a dot at the end": [
+      policy({}, { dns: { searches: ["svc.cluster.local."] } }),
+      "spec.dns.searches[0]",
+    ],
+    "four name servers": [
+      policy({}, { dns: { nameservers: ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"] } }),
+      "spec.dns.nameservers",
+    ],
+    "an option that has a field of its own": [
+      policy({}, { dns: { options: [{ name: "ndots", value: "2" }] } }),
+      "spec.dns.options[0].name",
+    ],
+    "a keepalive without times": [policy({}, { keepalive: { probes: 3 } }), "spec.keepalive.time"],
+    "a product nobody knows": [
+      policy({}, { keepalive: { time: "60s", interval: "10s", probes: 3, paths: [{ name: "a", preset: "AWS" }] } }),
+      "spec.keepalive.paths[0].preset",
+    ],
+    "a lifecycle that asks for nothing": [policy({}, { lifecycle: {} }), "spec.lifecycle"],
     "a Secret in another namespace": [
       registry({ ...HTTPS, tls: { caSecretRef: { name: "kube-system/ca" } } }),
       "spec.tls.caSecretRef.name",
@@ -408,6 +434,40 @@ describe("limits", () => {
     const answer = await dryRun(registry({ etcd: { layouts }, ownership: { podCIDRs } }));
     expect(answer.body.message).toBeUndefined();
   });
+
+  test("the largest policy that the limits allow is within the rules' cost budget", async () => {
+    const each = (count: number, item: (index: number) => unknown) => Array.from({ length: count }, (_, i) => item(i));
+    const requirements = each(16, (i) => ({ key: `k${i}`, operator: "In", values: each(16, (j) => `v${j}`) }));
+    const selector = { matchExpressions: requirements };
+    const { searches } = POD_RULES["search domains are within what a kubelet writes"]?.accepted.at(-1)?.dns as {
+      searches: string[];
+    };
+    const subject = policy(
+      { registries: each(8, (i) => ({ name: `r${i}` })) },
+      {
+        match: { namespaceSelector: selector, podSelector: selector },
+        dns: {
+          ndots: 15,
+          searches,
+          searchMode: "Replace",
+          nameservers: ["10.0.0.1", "10.0.0.2", "fd00::3"],
+          options: [{ name: "timeout", value: "30" }, { name: "attempts", value: "5" }, { name: "rotate" }],
+          goResolver: "Go",
+          goContainers: each(16, (i) => `container-${i}`),
+        },
+        keepalive: {
+          time: "00001h00001m00001s",
+          interval: "00000h00001m00001s",
+          probes: 127,
+          finTimeout: "00000h00001m00060s",
+          paths: each(16, (i) => ({ name: `path-${i}`, idleTimeout: "00100h00001m00001s", tcpKeepalive: "Counts" })),
+        },
+        lifecycle: { terminationGracePeriodSeconds: 3600, preStopSleepSeconds: 3000 },
+      },
+    );
+    const answer = await dryRun(subject);
+    expect(answer.body.message).toBeUndefined();
+  });
 });
 
 describe("defaults", () => {
@@ -418,7 +478,7 @@ describe("defaults", () => {
   });
 
   test("the API server and our own parser fill in the same ones for a policy", async () => {
-    const subject = policy();
+    const subject = policy({}, { dns: { ndots: 2 }, keepalive: { time: "60s", interval: "10s", probes: 3 } });
     const parsed = parseRegistrationPolicy(subject);
     expect(parsed.ok && parsed.object.spec).toEqual((await dryRun(subject)).body.spec);
   });
@@ -573,6 +633,7 @@ describe("kubectl", () => {
 
   test.each([
     ["rpol.spec.registration.zombies.absentFor", "no pod may have had the instance's address"],
+    ["rpol.spec.keepalive.paths.tcpKeepalive", "load balancers of layer 7"],
     ["reg.spec.etcd.layouts.prefix", "kitex/registry-etcd"],
     ["rrep.status.evictions.restore", "register the instance again"],
   ])("explain %s says what it means", async (path, words) => {

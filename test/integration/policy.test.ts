@@ -134,7 +134,14 @@ describe("a policy that is well", () => {
     );
     expect(status).toMatchObject({ observedGeneration: 1, evicted: 0, registries: "main" });
     await untilReason("well", "Ready", "Ready");
-    expect(status.conditions?.map(({ type }) => type)).toEqual(["Ready", "Accepted", "EvictionBlocked", "Superseded"]);
+    expect(status.conditions?.map(({ type }) => type)).toEqual([
+      "Ready",
+      "Accepted",
+      "EvictionBlocked",
+      "Superseded",
+      "KeepaliveNested",
+      "DNSSafe",
+    ]);
     const [header, line] = (await fixture.kubectl("get", "rpol", "well")).split("\n");
     expect(header?.split(/\s{2,}/)).toEqual([
       "NAME",

@@ -144,6 +144,43 @@ export const POLICY_CONDITIONS = {
       WhollySuperseded: { status: "True", says: "Other policies are in charge of all pods it matches." },
     },
   },
+  KeepaliveNested: {
+    meaning: "The TCP keepalive of spec.keepalive comes before every path forgets an idle connection.",
+    reasons: {
+      Nested: { status: "True", says: "It fits into every path with its margins." },
+      NestedWithWarnings: {
+        status: "True",
+        says: "It cuts no connections, but a margin is narrow, a path ignores it, or a dead peer is found out late.",
+      },
+      NotConfigured: { status: "True", says: "spec.keepalive is absent: pods keep what they have." },
+      NoPaths: { status: "Unknown", says: "spec.keepalive.paths is absent: what it must fit into is not known." },
+      NotAccepted: { status: "Unknown", says: "The policy is not in force: condition Accepted does not hold." },
+      CutsConnections: {
+        status: "False",
+        says: "A path would forget connections that live; the sysctls are not set.",
+      },
+    },
+  },
+  DNSSafe: {
+    meaning: "Names that pods find without spec.dns are found with it, by every resolver that spec.dns.libc allows.",
+    reasons: {
+      Safe: { status: "True", says: "Every usual way to write a name is found as before." },
+      SafeWithWarnings: { status: "True", says: "So it is, but for names that are rarely written so." },
+      NotConfigured: { status: "True", says: "spec.dns is absent: pods keep what they have." },
+      NotAccepted: { status: "Unknown", says: "The policy is not in force: condition Accepted does not hold." },
+      NamesLost: { status: "False", says: "Short names are no longer found with one of the resolvers." },
+      MuslSearchIgnored: { status: "False", says: "The search domains make a line that musl does not read at all." },
+      SearchesTruncated: { status: "False", says: "There are more search domains than a kubelet writes." },
+      NameserversRaced: {
+        status: "False",
+        says: "musl asks all name servers at once, and one may not know the cluster's names.",
+      },
+      AskedUpstreamFirst: {
+        status: "False",
+        says: "Names of services are asked for outside of the cluster first, where somebody else may answer.",
+      },
+    },
+  },
 } as const satisfies Record<string, ConditionDoc>;
 
 type Conditions<T extends Record<string, ConditionDoc>> = {

@@ -11,6 +11,7 @@ export type * from "./generated/types.ts";
 export type { PolicyConditionReason, RegistryConditionReason } from "./conditions.ts";
 export { parseDuration } from "./duration.ts";
 export { parseRegistrationPolicy, parseRegistry, type FieldProblem, type Parsed } from "./parse.ts";
+export { unknownPolicyFields } from "./unknown-fields.ts";
 
 export const GROUP = "hygeia.dev";
 export const VERSION = "v1alpha1";

@@ -57,7 +57,7 @@ describe("parseRegistry", () => {
     "a duration without unit": [
       { ...registrySpec, breaker: { slowAfter: "200" } },
       "spec.breaker.slowAfter",
-      /must match pattern/,
+      /must be a duration such as 200ms, 15s or 1h30m/,
     ],
     "a value of a map": [
       { ...registrySpec, ownership: { requiredMetadata: { "a/b": 1 } } },

@@ -57,6 +57,15 @@ function describe(error: SchemaError): FieldProblem {
     const allowed = error.params["allowedValues"] as readonly unknown[];
     return { field: join(path), message: `must be one of ${allowed.map(String).join(", ")}` };
   }
+  if (error.keyword === "pattern") {
+    const pattern = String(error.params["pattern"]);
+    if (pattern.includes("(ms|s|m|h)")) {
+      return { field: join(path), message: "must be a duration such as 200ms, 15s or 1h30m" };
+    }
+    if (pattern.includes("(s|m|h)")) {
+      return { field: join(path), message: "must be a duration of whole seconds such as 15s, 5m or 1h30m" };
+    }
+  }
   return { field: join(path), message: error.message ?? "does not fit the schema" };
 }
 

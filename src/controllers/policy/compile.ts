@@ -5,6 +5,7 @@ import {
   type LabelSelector,
   type RegistrationPolicy,
   type RegistrationPolicyService,
+  type RegistrationPolicySpec,
   type RegistrationPolicyStatus,
 } from "../../api/v1alpha1/index.ts";
 import { compileSelector, SelectorError, type LabelPredicate } from "../../cluster/selector.ts";
@@ -20,6 +21,8 @@ export interface MatchingPolicy extends CompiledPolicy {
   readonly createdAt: string;
   /** False when every namespace is selected, whatever its labels. */
   readonly needsNamespaceLabels: boolean;
+  /** As it was written, with every default filled in. */
+  readonly spec: RegistrationPolicySpec;
   selectsNamespace(labels: Readonly<Record<string, string>>): boolean;
   selectsPod(pod: PodRecord): boolean;
 }
@@ -94,6 +97,7 @@ function compileParsed({ metadata, spec }: RegistrationPolicy): MatchingPolicy {
     createdAt: metadata.creationTimestamp,
     matchesEverything: everyNamespace && isEmpty(podSelector),
     needsNamespaceLabels: !everyNamespace,
+    spec,
     selectsNamespace: (labels) => namespaces(labels),
     selectsPod: (pod) => pods(pod.labels),
     matches: (pod, namespaceLabels) => pods(pod.labels) && namespaces(namespaceLabels),

@@ -28,6 +28,8 @@ export interface PolicyStatusParts {
   readonly freshForMs: number;
   /** Every policy is treated as one of mode Audit. */
   readonly dryRun: boolean;
+  /** For example `cluster.local`. */
+  readonly clusterDomain: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -99,7 +101,7 @@ export class PolicyStatusController {
   }
 
   #facts(object: PolicyObject) {
-    const { registries, cluster, summary, clock, freshForMs, dryRun } = this.#parts;
+    const { registries, cluster, summary, clock, freshForMs, dryRun, clusterDomain } = this.#parts;
     const { fresh, problem } = cluster.freshness(clock.monotonic());
     const { name, compilation } = object;
     return {
@@ -110,6 +112,7 @@ export class PolicyStatusController {
       blocked: summary.blocked(name),
       quarantined: summary.quarantined(name),
       dryRun,
+      clusterDomain,
     };
   }
 }

@@ -74,6 +74,16 @@ function policySuperseded(regarding: ObjectReference, message: string): EventNot
   return { regarding, type: "Warning", reason: "PolicySuperseded", action: "Match", note: message, dedupeValues: [] };
 }
 
+function keepaliveNotNested(regarding: ObjectReference, message: string): EventNote {
+  return { regarding, type: "Warning", reason: "KeepaliveNotNested", action: "Accept", note: message };
+}
+
+/** `cause` is a reason of condition DNSSafe. */
+function dnsNotSafe(regarding: ObjectReference, cause: string, message: string): EventNote {
+  const note = `${cause}: ${message}`;
+  return { regarding, type: "Warning", reason: "DNSNotSafe", action: "Accept", note };
+}
+
 /** What the policy itself asks for is no news. */
 const ownWish: ReadonlySet<string> = new Set([
   "NotBlocked",
@@ -98,6 +108,10 @@ function eventsOf(regarding: ObjectReference, { type, before, after }: Condition
       return reason === "RegistryNotFound" ? [policyRegistryNotFound(regarding, message)] : [];
     case "Superseded":
       return status === "True" ? [policySuperseded(regarding, message)] : [];
+    case "KeepaliveNested":
+      return status === "False" ? [keepaliveNotNested(regarding, message)] : [];
+    case "DNSSafe":
+      return status === "False" ? [dnsNotSafe(regarding, reason, message)] : [];
     case "EvictionBlocked":
       if (!ownWish.has(reason)) return [evictionBlocked(regarding, reason, message)];
       if (reason !== "NotBlocked" || before === undefined || ownWish.has(before.reason)) return [];

@@ -41,6 +41,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     dryRun: false,
+    clusterDomain: "cluster.local",
     ...part,
   };
 }
@@ -56,6 +57,16 @@ function brief(part: Partial<PolicyFacts>): Record<string, string> {
 
 function message(part: Partial<PolicyFacts>, type: string): string {
   return policyConditions(facts(part)).find((condition) => condition.type === type)?.message ?? "";
+}
+
+/** A policy that asks for a keepalive of 300s and 30s through one path. */
+function keepalive(path: object, fields: Record<string, unknown> = {}): Partial<PolicyFacts> {
+  const paths = [{ name: "hop", ...path }];
+  return { object: policy({ keepalive: { time: "300s", interval: "30s", probes: 5, paths }, ...fields }) };
+}
+
+function dns(fields: object): Partial<PolicyFacts> {
+  return { object: policy({ dns: fields }) };
 }
 
 const badSelector = policy({ match: { podSelector: { matchLabels: { "a..b/x": "y" } } } });
@@ -112,6 +123,8 @@ describe("the conditions of a policy", () => {
         Accepted: "True Accepted",
         EvictionBlocked: "False NotBlocked",
         Superseded: "False NotSuperseded",
+        KeepaliveNested: "True NotConfigured",
+        DNSSafe: "True NotConfigured",
       },
     },
     "say that a selector is bad": {
@@ -121,7 +134,61 @@ describe("the conditions of a policy", () => {
         Accepted: "False InvalidSelector",
         EvictionBlocked: "True NotAccepted",
         Superseded: "False NotSuperseded",
+        KeepaliveNested: "Unknown NotAccepted",
+        DNSSafe: "Unknown NotAccepted",
       },
+    },
+    "say that the keepalive fits": {
+      facts: keepalive({ preset: "IPVS" }),
+      conditions: { KeepaliveNested: "True Nested", Ready: "True Ready" },
+    },
+    "say that the keepalive fits with a narrow margin": {
+      facts: keepalive({ idleTimeout: "400s" }),
+      conditions: { KeepaliveNested: "True NestedWithWarnings" },
+    },
+    "say that a dead peer is found out late": {
+      facts: keepalive(
+        { preset: "IPVS" },
+        { registration: { registries: [{ name: "main" }], zombies: { silentFor: "449s" } } },
+      ),
+      conditions: { KeepaliveNested: "True NestedWithWarnings" },
+    },
+    "say that a dead peer is found out in time": {
+      facts: keepalive(
+        { preset: "IPVS" },
+        { registration: { registries: [{ name: "main" }], zombies: { silentFor: "450s" } } },
+      ),
+      conditions: { KeepaliveNested: "True Nested" },
+    },
+    "say that the keepalive would cut connections": {
+      facts: keepalive({ preset: "AWSNLB" }),
+      conditions: { KeepaliveNested: "False CutsConnections", Ready: "True Ready" },
+    },
+    "can not say whether a keepalive fits into nothing": {
+      facts: { object: policy({ keepalive: { time: "300s", interval: "30s", probes: 5 } }) },
+      conditions: { KeepaliveNested: "Unknown NoPaths" },
+    },
+    "say that names are safe": { facts: dns({ ndots: 2, libc: "Glibc" }), conditions: { DNSSafe: "True Safe" } },
+    "say that rare names are not": { facts: dns({ ndots: 3 }), conditions: { DNSSafe: "True SafeWithWarnings" } },
+    "say that names are lost": {
+      facts: dns({ ndots: 2 }),
+      conditions: { DNSSafe: "False NamesLost", Ready: "True Ready" },
+    },
+    "say that musl would not search": {
+      facts: dns({ searches: ["d".repeat(200)] }),
+      conditions: { DNSSafe: "False MuslSearchIgnored" },
+    },
+    "say that a kubelet would cut": {
+      facts: dns({ searches: Array.from({ length: 30 }, (_, i) => `d${i}`), libc: "Glibc" }),
+      conditions: { DNSSafe: "False SearchesTruncated" },
+    },
+    "say that name servers race": {
+      facts: dns({ nameservers: ["192.0.2.1"] }),
+      conditions: { DNSSafe: "False NameserversRaced" },
+    },
+    "say that names leave the cluster": {
+      facts: dns({ ndots: 1, libc: "Glibc" }),
+      conditions: { DNSSafe: "False AskedUpstreamFirst" },
     },
     "say that a registry does not exist, of a policy that is in force": {
       facts: { registries: [registry("main", "Ready"), registry("typo", "NotFound", "Backup")] },
@@ -195,6 +262,32 @@ describe("the conditions of a policy", () => {
     );
   });
 
+  test("give the numbers of a keepalive", () => {
+    expect(message(keepalive({ preset: "IPVS" }), "KeepaliveNested")).toBe(
+      "a dead peer is found out after 450s; 1000 idle sockets send 3.3 probes a second; path hop (IPVS, idle timeout " +
+        "900s): time + 2 x interval = 360s, which leaves 540s",
+    );
+    expect(message(keepalive({ preset: "AWSNLB" }), "KeepaliveNested")).toMatch(
+      /^the sysctls are not set; path hop \(AWSNLB, idle timeout 350s\): time \+ 3 x interval = .* = 390s is not below 350s/,
+    );
+  });
+
+  test("give the numbers of lookups", () => {
+    expect(message(dns({ ndots: 2, libc: "Glibc" }), "DNSSafe")).toBe(
+      "queries for a lookup with glibc, before -> after: api.other.svc 6 -> 8, db-0.db.other 4 -> 6, db-0.db.other.svc " +
+        "6 -> 8, api.other.svc.cluster.local 8 -> 2, s3.us-east-1.amazonaws.com 8 -> 2",
+    );
+    expect(message(dns({ options: [{ name: "use-vc" }], libc: "Musl" }), "DNSSafe")).toBe(
+      "lookups cost as many queries as before with musl",
+    );
+    expect(message(dns({ ndots: 2, libc: "Musl" }), "DNSSafe")).toMatch(/^no longer found with musl: .*; queries for/);
+  });
+
+  test("count lookups in the cluster's own domain", () => {
+    const said = message({ ...dns({ ndots: 3, libc: "Glibc" }), clusterDomain: "k8s" }, "DNSSafe");
+    expect(said).toContain("api.other.svc.k8s 8 -> 2");
+  });
+
   test("name the winning policies, the one with most pods first, and count the rest", () => {
     const seven = lost(["a", 1], ["b", 7], ["c", 3], ["d", 3], ["e", 2], ["f", 1], ["g", 1]);
     expect(message({ pods: { matched: 2, lost: seven } }, "Superseded")).toBe(
@@ -232,6 +325,19 @@ describe("the Events of a policy", () => {
       reasons: ["EvictionBlockedBySelfPreservation"],
     },
     "tell that evictions go on": { before: blocked("SelfPreservation"), after: {}, reasons: ["EvictionsResumed"] },
+    "tell that a keepalive would cut connections": {
+      before: keepalive({ preset: "IPVS" }),
+      after: keepalive({ preset: "AWSNLB" }),
+      reasons: ["KeepaliveNotNested"],
+    },
+    "tell nothing of a keepalive that fits": {
+      before: {},
+      after: keepalive({ preset: "IPVS" }),
+      reasons: [],
+    },
+    "tell that names are lost": { before: {}, after: dns({ ndots: 2 }), reasons: ["DNSNotSafe"] },
+    "tell it once": { before: dns({ ndots: 2 }), after: dns({ ndots: 2 }), reasons: [] },
+    "tell nothing of names that are safe": { before: dns({ ndots: 2 }), after: dns({ ndots: 4 }), reasons: [] },
     "tell nothing of what the policy itself asks for": {
       before: {},
       after: { object: policy({ mode: "Audit" }) },

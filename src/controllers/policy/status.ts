@@ -9,6 +9,7 @@ import type { ViewProblem } from "../../kube/types.ts";
 import type { InstanceCounts } from "../types.ts";
 import type { PodCount } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
+import { dnsSafe, keepaliveNested } from "./pod-conditions.ts";
 import type { RegistryStanding } from "./standing.ts";
 import type { Tally } from "./tally.ts";
 
@@ -29,11 +30,14 @@ export interface PolicyFacts {
   readonly evicted: Tally | undefined;
   /** The operator treats every policy as one of mode Audit. */
   readonly dryRun: boolean;
+  /** For example `cluster.local`. */
+  readonly clusterDomain: string;
 }
 
 type ConditionType = keyof typeof POLICY_CONDITIONS;
 type ReasonOf<T extends ConditionType> = Extract<PolicyConditionReason, { type: T }>["reason"];
-interface Says<T extends ConditionType> {
+/** One condition of the type, still without its status. */
+export interface Says<T extends ConditionType> {
   readonly type: T;
   readonly reason: ReasonOf<T>;
   readonly message: string;
@@ -63,7 +67,9 @@ export function policyFigures(facts: PolicyFacts): RegistrationPolicyStatus {
 export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[] {
   const accepted = acceptedOf(facts);
   const superseded = supersededOf(facts);
-  return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded];
+  const { object, clusterDomain } = facts;
+  const pods = [keepaliveNested(object.compilation), dnsSafe(object.compilation, clusterDomain)];
+  return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded, ...pods];
 }
 
 /** For the printer column: `main`, or `main, backup(Down)`. */

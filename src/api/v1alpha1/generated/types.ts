@@ -428,7 +428,7 @@ export interface RegistrationPolicyDns {
    */
   onConflict: "AuthorWins" | "Override";
   /**
-   * The resolver in the images, as the owner of this policy asserts it: musl (Alpine) searches differently and reads no more than 250 characters of search domains. Nothing can see it from outside; it decides which warnings the condition DNSSafe gives.
+   * The resolver in the images, as the owner of this policy asserts it: musl (Alpine) searches differently and reads no search domain where they are more than 247 characters together. Nothing can see it from outside; it decides which warnings the condition DNSSafe gives.
    */
   libc: "Any" | "Glibc" | "Musl";
   /**
@@ -565,7 +565,7 @@ export interface RegistrationPolicyStatus {
    */
   registries?: string;
   /**
-   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches.
+   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
    *
    * @maxItems 16
    *

@@ -1,0 +1,29 @@
+import { parseDuration } from "../api/v1alpha1/duration.ts";
+import type { RegistrationPolicySpec } from "../api/v1alpha1/index.ts";
+import { lintDns, type DnsContext, type DnsLint } from "./dns.ts";
+import type { Finding } from "./finding.ts";
+import { lintKeepalive, type KeepaliveLint } from "./keepalive.ts";
+
+/** What there is to say about what a policy asks of pods; undefined for a part that it does not have. */
+export interface PolicyLint {
+  readonly keepalive: KeepaliveLint | undefined;
+  readonly dns: DnsLint | undefined;
+}
+
+/** @param spec of a policy that fits the schema */
+export function lintPolicy(
+  { keepalive, dns, registration }: Pick<RegistrationPolicySpec, "keepalive" | "dns" | "registration">,
+  context: DnsContext,
+): PolicyLint {
+  const { silentFor } = registration.zombies;
+  const forgetsAfter = silentFor === undefined ? undefined : parseDuration(silentFor) / 1000;
+  return {
+    keepalive: keepalive && lintKeepalive(keepalive, forgetsAfter),
+    dns: dns && lintDns(dns, context),
+  };
+}
+
+/** Everything that was found, the keepalive first. */
+export function findingsOf({ keepalive, dns }: PolicyLint): readonly Finding[] {
+  return [...(keepalive?.paths ?? []), ...(keepalive?.findings ?? []), ...(dns?.findings ?? [])];
+}
