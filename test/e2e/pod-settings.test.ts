@@ -39,7 +39,7 @@ const NO_TIMER = 0;
 let stage: Stage;
 
 async function start(): Promise<void> {
-  stage = await startStage(["corp.example"]);
+  stage = await startStage({ searches: ["corp.example"] });
 }
 
 async function stop(): Promise<void> {

@@ -60,7 +60,7 @@ describeOnRealNode("the resolv.conf of a pod", () => {
   let namespace: string;
 
   beforeAll(async () => {
-    stage = await startStage(NODE.searches);
+    stage = await startStage({ searches: NODE.searches });
     namespace = await stage.pods.namespace();
   });
   afterAll(async () => {

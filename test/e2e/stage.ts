@@ -3,6 +3,7 @@ import { describe } from "vitest";
 import {
   type ControlPlane,
   type RealNode,
+  type RealNodeOptions,
   Scope,
   startControlPlane,
   startRealNode,
@@ -18,12 +19,12 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
-/** @param searches search domains in the node's own resolv.conf */
-export async function startStage(searches: readonly string[] = []): Promise<Stage> {
+/** @param options of the node */
+export async function startStage(options: Pick<RealNodeOptions, "searches" | "files"> = {}): Promise<Stage> {
   const scope = new Scope();
   try {
     const controlPlane = await startControlPlane({ controllerManager: true, scheduler: true, scope });
-    const node = await startRealNode(controlPlane, { searches, scope });
+    const node = await startRealNode(controlPlane, { ...options, scope });
     const pods = new Pods(controlPlane, node);
     scope.onStop(() => pods.close());
     return { controlPlane, node, pods, stop: () => scope.stop() };

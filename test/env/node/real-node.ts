@@ -37,6 +37,8 @@ export const NODE_PROGRAMS = ["kubelet", "containerd", "containerd-shim-runc-v2"
 export interface RealNodeOptions {
   /** Search domains in the node's own resolv.conf; default none. */
   readonly searches?: readonly string[];
+  /** Further files of {@link PROBE_IMAGE}: path in the image -> file of this machine. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Takes the progress of a build; default standard error. */
   readonly log?: Log;
   /** What the node is stopped with too. */
@@ -110,7 +112,8 @@ export async function startRealNode(
       ready: async () => existsSync(socketOf(directory)) && (await ctr("version")).code === 0,
       stopGrace: 0,
     });
-    for (const image of images(programs.probe)) await importImage(scope.directory("image"), image, ctr);
+    for (const image of images(programs.probe, options.files ?? {}))
+      await importImage(scope.directory("image"), image, ctr);
     await Promise.all([relayed, dns]);
 
     const client = new KubeClient(controlPlane, 2);
@@ -184,13 +187,13 @@ async function joinLoopback(scope: Scope, sandbox: Sandbox, url: string): Promis
   ]);
 }
 
-function images(probe: string): ImageSpec[] {
+function images(probe: string, files: Readonly<Record<string, string>>): ImageSpec[] {
   const getent = programOnPath("getent") ?? "";
   return [
     { name: PAUSE_IMAGE, files: { "/probe": probe }, entrypoint: ["/probe", "wait"] },
     {
       name: PROBE_IMAGE,
-      files: { "/probe": probe, "/usr/bin/getent": getent, ...librariesOf(getent) },
+      files: { "/probe": probe, "/usr/bin/getent": getent, ...librariesOf(getent), ...files },
       // As in the images of the distributions.
       texts: { "/etc/nsswitch.conf": "hosts: files dns\n" },
       entrypoint: ["/probe"],

@@ -5,8 +5,8 @@ import { join } from "node:path";
 export const NODE_ADDRESS = "10.89.0.1";
 /** Where the cluster's DNS server is to listen. */
 export const DNS_ADDRESS = "10.255.0.10";
-export const POD_SUBNET = "10.244.0.0/24";
-export const CLUSTER_DOMAIN = "cluster.local";
+const POD_SUBNET = "10.244.0.0/24";
+const CLUSTER_DOMAIN = "cluster.local";
 
 export const PAUSE_IMAGE = "localhost/pause:3.10";
 
