@@ -12,7 +12,7 @@ import { KubeTransport, loadKubeConfig } from "../../src/kube/transport.ts";
 import { type Pod, probePod } from "./pods.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
-import { machineState, NO_TRACES, tracesOf } from "./traces.ts";
+import { machineState, NO_TRACES, runtimeCgroups, tracesOf } from "./traces.ts";
 
 describeOnRealNode("a pod without a policy on a real node", () => {
   let stage: Stage;
@@ -88,6 +88,7 @@ describeOnRealNode("a pod without a policy on a real node", () => {
 describeOnRealNode("a real node leaves nothing on the machine", () => {
   test("when it is stopped with a pod on it", async () => {
     const before = machineState();
+    const cgroupsBefore = runtimeCgroups();
     const stage = await startStage();
     onTestFinished(() => stage.stop());
     await stage.pods.run(await stage.pods.namespace(), probePod());
@@ -99,6 +100,7 @@ describeOnRealNode("a real node leaves nothing on the machine", () => {
     await stage.stop();
     expect(tracesOf(stage.node)).toEqual(NO_TRACES);
     expect(machineState()).toEqual(before);
+    expect(cgroupsBefore).toEqual(expect.arrayContaining(runtimeCgroups()));
   });
 
   test("when its tests are killed, but for empty control groups, which go with the next start", async () => {

@@ -65,6 +65,11 @@ export function machineState(): object {
   };
 }
 
+/** Hierarchies that have the control group in which every containerd makes those of its containers. */
+export function runtimeCgroups(): string[] {
+  return cgroupHierarchies().filter((hierarchy) => existsSync(join(hierarchy, "k8s.io")));
+}
+
 function numbersIn(directory: string): string[] {
   return readdirSync(directory).filter((name) => /^\d+$/.test(name));
 }

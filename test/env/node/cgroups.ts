@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 
 const ROOT = "/sys/fs/cgroup";
@@ -22,29 +22,53 @@ export function cgroupHierarchies(): string[] {
     });
 }
 
+/** Where containerd makes the control group of every container, in each hierarchy. */
+const RUNTIME_GROUP = "k8s.io";
+
+/**
+ * Makes the node's own group in each hierarchy. The sandbox mounts it where containerd makes its groups, so that they
+ * can be told from those of other nodes on the machine.
+ * @returns group of the node -> where it is to be mounted
+ */
+export function makeCgroups(name: string): Record<string, string> {
+  const pairs = cgroupHierarchies().map(
+    (hierarchy) => [join(hierarchy, name), join(hierarchy, RUNTIME_GROUP)] as const,
+  );
+  for (const directory of pairs.flat()) mkdirSync(directory, { recursive: true });
+  return Object.fromEntries(pairs);
+}
+
 /**
  * Removes the control groups of test nodes, also of those whose tests were killed. One in which a process runs cannot
  * be removed, so that a node of somebody else's is not harmed.
  * @returns those that are left
  */
 export function removeCgroups(): string[] {
-  return cgroupHierarchies().flatMap((hierarchy) =>
-    subdirectories(hierarchy)
+  return cgroupHierarchies().flatMap((hierarchy) => {
+    const left = subdirectories(hierarchy)
       .filter((name) => name.startsWith(PREFIX))
       .map((name) => join(hierarchy, name))
-      .filter((directory) => !removeTree(directory)),
-  );
+      .filter((directory) => !removeTree(directory));
+    // Another node may have it mounted over.
+    if (left.length === 0) remove(join(hierarchy, RUNTIME_GROUP));
+    return left;
+  });
 }
 
 /** The files of a control group are part of it: only directories are removed, the deepest first. */
 function removeTree(directory: string): boolean {
   for (const name of subdirectories(directory)) removeTree(join(directory, name));
+  return remove(directory);
+}
+
+/** Whether it is not there any more. */
+function remove(directory: string): boolean {
   try {
     rmdirSync(directory);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ENOENT";
+  } catch {
+    // Not empty, or not there.
   }
+  return !existsSync(directory);
 }
 
 function subdirectories(directory: string): string[] {

@@ -12,7 +12,7 @@ import type { Log } from "../build.ts";
 import { programOnPath } from "../components.ts";
 import { findPrograms } from "../programs.ts";
 import { inScope, type Scope } from "../scope.ts";
-import { cgroupName, removeCgroups } from "./cgroups.ts";
+import { cgroupName, makeCgroups, removeCgroups } from "./cgroups.ts";
 import { type DnsServer, startDnsServer } from "./dns.ts";
 import { type ImageSpec, librariesOf, writeImage } from "./images.ts";
 import { processesIn, type Sandbox, startSandbox } from "./sandbox.ts";
@@ -90,8 +90,10 @@ export async function startRealNode(
   return inScope(options.scope, async (scope) => {
     const directory = scope.directory("node");
     const name = "real-0";
-    const settings = { directory, cgroup: cgroupName(basename(directory)), pluginDirectory: pluginDirectory() ?? "" };
-    writeSettings(settings, options.searches ?? []);
+    const cgroup = cgroupName(basename(directory));
+    writeSettings({ directory, pluginDirectory: pluginDirectory() ?? "" }, options.searches ?? []);
+    const groups = Object.entries(makeCgroups(cgroup)).map(([group, place]) => `${group} ${place}\n`);
+    writeFileSync(join(directory, "cgroups"), groups.join(""));
     const sandbox = await startSandbox(scope, directory, [NODE_ADDRESS, DNS_ADDRESS]);
     endAfter(scope, sandbox);
 
@@ -140,7 +142,7 @@ export async function startRealNode(
       name,
       dns: await dns,
       directory,
-      cgroup: settings.cgroup,
+      cgroup,
       exec: (containerId, ...command) => {
         const id = containerId.replace(/^containerd:\/\//, "");
         return ctr("tasks", "exec", `--exec-id=test-${++execs}`, id, ...command);

@@ -3,7 +3,8 @@
 #
 #   sh sandbox.sh DIRECTORY ADDRESS...
 #
-# DIRECTORY is the node's, ADDRESSes the node's own. DIRECTORY/ready is there when all is in place.
+# DIRECTORY is the node's, ADDRESSes the node's own. The lines of DIRECTORY/cgroups are the node's control groups, each
+# with the place where it is to be mounted. DIRECTORY/ready is there when all is in place.
 set -eu
 directory=$1
 shift
@@ -15,6 +16,8 @@ for name in lib log; do
   mount -t overlay -o "lowerdir=/var/$name,upperdir=$directory/var/$name/upper,workdir=$directory/var/$name/work" \
     overlay "/var/$name"
 done
+
+while read -r group place; do mount --bind "$group" "$place"; done <"$directory/cgroups"
 
 # A kubelet sets these for the whole machine unless they have the values it wants; here it reads that they have.
 pretend() {

@@ -14,8 +14,6 @@ export interface NodeSettings {
   /** The node's own directory. */
   readonly directory: string;
   readonly pluginDirectory: string;
-  /** Name of the control group that holds the pods. */
-  readonly cgroup: string;
 }
 
 export function socketOf(directory: string): string {
@@ -71,7 +69,7 @@ export function networkSettings({ directory }: NodeSettings): object {
   };
 }
 
-export function kubeletSettings({ directory, cgroup }: NodeSettings): object {
+export function kubeletSettings({ directory }: NodeSettings): object {
   return {
     apiVersion: "kubelet.config.k8s.io/v1beta1",
     kind: "KubeletConfiguration",
@@ -82,7 +80,6 @@ export function kubeletSettings({ directory, cgroup }: NodeSettings): object {
     failSwapOn: false,
     cgroupDriver: "cgroupfs",
     cgroupsPerQOS: false,
-    cgroupRoot: `/${cgroup}`,
     enforceNodeAllocatable: [],
     containerRuntimeEndpoint: `unix://${socketOf(directory)}`,
     clusterDNS: [DNS_ADDRESS],
