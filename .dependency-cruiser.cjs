@@ -40,13 +40,22 @@ module.exports = {
       name: "kube-knows-nobody",
       severity: "error",
       from: { path: "^src/kube/" },
-      to: { path: "^src/(cluster|registry|verdict|plan|eviction|controllers)/" },
+      to: { path: "^src/(cluster|registry|verdict|plan|eviction|admission|lint|controllers)/" },
     },
     {
       name: "cluster-knows-kube-only",
       severity: "error",
       from: { path: "^src/cluster/", pathNot: "\\.test\\.ts$" },
-      to: { path: "^src/(registry|verdict|plan|eviction|controllers)/" },
+      to: { path: "^src/(registry|verdict|plan|eviction|admission|lint|controllers)/" },
+    },
+    {
+      name: "what-is-done-to-a-pod-is-pure",
+      comment: "how a pod is changed and judged follows from the pod, the policy and the site alone",
+      severity: "error",
+      from: {
+        path: "^src/admission/(mutate|compliance|dns|dns-plan|keepalive|go-resolver|lifecycle|pod-security|pod-shape|ledger|outcome)\\.ts$",
+      },
+      to: { pathNot: "^src/(admission|net|errors\\.ts)", dependencyTypesNot: onlyTypes },
     },
     {
       name: "one-caller-of-the-writers",

@@ -24,5 +24,5 @@ COPY --from=build /app/dist ./dist
 COPY package.json LICENSE ./
 # A number, so that Kubernetes can check runAsNonRoot. Nothing is written to disk: the root file system may be read-only.
 USER 65532:65532
-EXPOSE 8080 8081
+EXPOSE 8080 8081 9443
 ENTRYPOINT ["node", "--enable-source-maps", "dist/main.js"]

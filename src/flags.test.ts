@@ -41,11 +41,41 @@ describe("parseFlags", () => {
     expect(parseFlags(args, env ?? {})).toMatchObject(holds);
   });
 
+  test("the webhook follows its configuration, and certificates live a week and a year, unless something else is said", () => {
+    expect(parseFlags([], {})?.webhook).toMatchObject({
+      mode: "auto",
+      address: ":9443",
+      certificateDirectory: undefined,
+      configurationName: "hygeia-mutating-webhook-configuration",
+      lifetimes: {
+        authorityMs: 365 * 86_400_000,
+        leafMs: 7 * 86_400_000,
+        propagationMs: 120_000,
+        backdateMs: 3_600_000,
+      },
+      lookEveryMs: 30_000,
+    });
+    const args = ["--admission=webhook", "--webhook-cert-dir=/certificates", "--webhook-certificate-lifetime=1m"];
+    expect(parseFlags(args, {})?.webhook).toMatchObject({
+      mode: "webhook",
+      certificateDirectory: "/certificates",
+      lifetimes: { leafMs: 60_000, propagationMs: 5_000, backdateMs: 6_000 },
+      lookEveryMs: 6_000,
+    });
+  });
+
   const refused: Record<string, { args: string[]; names: string }> = {
     "an unknown flag": { args: ["--kubeconfg=x"], names: "--kubeconfg" },
     "an argument that is no flag": { args: ["start"], names: "start" },
     "a level that does not exist": { args: ["--log-level=loud"], names: "--log-level=loud" },
     "a boolean that is neither true nor false": { args: ["--dry-run=yes"], names: "--dry-run=yes" },
+    "a way of admission that does not exist": { args: ["--admission=always"], names: "auto, webhook, none" },
+    "a webhook without an address": { args: ["--webhook-bind-address=0"], names: "--admission=none" },
+    "a directory without a name": { args: ["--webhook-cert-dir="], names: "--webhook-cert-dir" },
+    "certificates that outlive their authority": {
+      args: ["--webhook-certificate-lifetime=168h", "--webhook-ca-lifetime=200h"],
+      names: "a quarter of --webhook-ca-lifetime",
+    },
     "a duration without a unit": { args: ["--sweep-interval=30"], names: "--sweep-interval=30" },
     "a freshness limit that a quiet view could not keep": {
       args: ["--freshness-limit=5s"],

@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
 
 import { parseDuration } from "./api/v1alpha1/index.ts";
+import { lifetimesOf } from "./admission/certificates/rotation.ts";
+import { admissionModes, type WebhookSettings } from "./admission/settings.ts";
 import { HygeiaError } from "./errors.ts";
 import { logLevels, type LogLevel } from "./telemetry/log.ts";
 
@@ -19,6 +21,7 @@ export interface Flags {
   readonly sweepIntervalMs: number;
   readonly relistIntervalMs: number;
   readonly freshnessLimitMs: number;
+  readonly webhook: WebhookSettings;
 }
 
 /** Raised for a command line that is not understood; the message names the flag and what to write. */
@@ -66,6 +69,45 @@ const texts = {
     default: "15s",
     help: "age from which a view of the cluster or of a registry decides nothing",
   },
+  admission: {
+    type: "string",
+    default: "auto",
+    help:
+      "how new pods are made to obey policies: webhook, none (they are not), auto (webhook as soon as the " +
+      "configuration of --webhook-configuration-name exists, none until then)",
+  },
+  "webhook-bind-address": { type: "string", default: ":9443", help: "where the webhook answers (HTTPS)" },
+  "webhook-cert-dir": {
+    type: "string",
+    help:
+      "directory with tls.crt and tls.key for the webhook, read again when they change; whoever issues them writes " +
+      "caBundle too; default: the operator makes its own certificates",
+  },
+  "webhook-service-name": {
+    type: "string",
+    default: "hygeia-webhook-service",
+    help: "Service in --namespace by which the API server reaches the webhook; its certificate is made out to it",
+  },
+  "webhook-configuration-name": {
+    type: "string",
+    default: "hygeia-mutating-webhook-configuration",
+    help: "MutatingWebhookConfiguration whose caBundle the operator keeps",
+  },
+  "webhook-ca-secret-name": {
+    type: "string",
+    default: "hygeia-webhook-ca",
+    help: "Secret in --namespace with the certificate authority of the webhook",
+  },
+  "webhook-ca-lifetime": {
+    type: "string",
+    default: "8760h",
+    help: "life of that authority; a new one is published at two thirds of it",
+  },
+  "webhook-certificate-lifetime": {
+    type: "string",
+    default: "168h",
+    help: "life of the webhook's certificate, made anew at two thirds of it; at most a quarter of the authority's",
+  },
   help: { type: "boolean", default: "false", help: "show this text" },
 } as const satisfies Record<string, FlagText>;
 
@@ -73,7 +115,7 @@ const texts = {
 export function usage(): string {
   const lines = Object.entries(texts).map(([name, flag]: [string, FlagText]) => {
     const preset = flag.default === undefined ? "" : ` (default ${flag.default})`;
-    return `  --${name.padEnd(26)} ${flag.help}${preset}`;
+    return `  --${name.padEnd(30)} ${flag.help}${preset}`;
   });
   return ["Usage: hygeia [flags]", "", ...lines, ""].join("\n");
 }
@@ -99,6 +141,32 @@ export function parseFlags(args: readonly string[], env: NodeJS.ProcessEnv): Fla
     sweepIntervalMs: duration("sweep-interval", values["sweep-interval"], 100),
     relistIntervalMs: duration("relist-interval", values["relist-interval"], 1_000),
     freshnessLimitMs: duration("freshness-limit", values["freshness-limit"], 12_000),
+    webhook: webhookSettings(values),
+  };
+}
+
+/** So often a replica looks whether another has changed the authorities; leaves live for days. */
+const LOOK_EVERY_MS = 30_000;
+
+function webhookSettings(values: Values): WebhookSettings {
+  const authorityMs = duration("webhook-ca-lifetime", values["webhook-ca-lifetime"], 60_000);
+  const leafMs = duration("webhook-certificate-lifetime", values["webhook-certificate-lifetime"], 15_000);
+  if (leafMs * 4 > authorityMs) {
+    const given = `--webhook-certificate-lifetime=${values["webhook-certificate-lifetime"]}`;
+    throw new FlagError(`${given}: must be at most a quarter of --webhook-ca-lifetime`);
+  }
+  if (values["webhook-bind-address"] === "0")
+    throw new FlagError("--webhook-bind-address=0: write :9443, or --admission=none to do without the webhook");
+  if (values["webhook-cert-dir"] === "") throw new FlagError("--webhook-cert-dir: write the path of a directory");
+  return {
+    mode: oneOf("admission", values.admission, admissionModes),
+    address: values["webhook-bind-address"],
+    certificateDirectory: values["webhook-cert-dir"],
+    serviceName: values["webhook-service-name"],
+    configurationName: values["webhook-configuration-name"],
+    secretName: values["webhook-ca-secret-name"],
+    lifetimes: lifetimesOf(authorityMs, leafMs),
+    lookEveryMs: Math.min(LOOK_EVERY_MS, leafMs / 10),
   };
 }
 

@@ -1,13 +1,21 @@
 import type { KubeConfig } from "@kubernetes/client-node";
 
 import { GROUP, PLURALS, VERSION } from "./api/v1alpha1/index.ts";
+import { DryRuns } from "./admission/dry-run/dry-runs.ts";
+import { excludedNamespaces } from "./admission/excluded-namespaces.ts";
+import { mutatePod } from "./admission/mutate.ts";
+import { Sites } from "./admission/sites.ts";
+import type { AdmissionSnapshot } from "./admission/types.ts";
+import { AdmissionWebhook } from "./admission/webhook.ts";
 import type { Clock, Random } from "./clock/clock.ts";
 import { logFreshness } from "./cluster/freshness-log.ts";
 import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
 import { InstanceController } from "./controllers/instance/instance-controller.ts";
+import { PolicyAdmissionSnapshot } from "./controllers/policy/admission-snapshot.ts";
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
 import { instanceEvents } from "./controllers/policy/instance-events.ts";
 import { Policies } from "./controllers/policy/policy-set.ts";
+import { wantedSysctls } from "./controllers/policy/wanted-sysctls.ts";
 import { PolicyStatusController } from "./controllers/policy/controller.ts";
 import { adapterFactory } from "./controllers/registry/adapter-factory.ts";
 import { RegistryStatusController } from "./controllers/registry/controller.ts";
@@ -24,6 +32,7 @@ import { EventRecorder } from "./kube/event-recorder.ts";
 import { LeaseElection } from "./kube/leader-election-elector.ts";
 import { type Election, type ElectionCallbacks, electionIdentity, NoElection } from "./kube/leader-election.ts";
 import { Reflector } from "./kube/reflector.ts";
+import { ServerVersion } from "./kube/server-version.ts";
 import { KubeTransport } from "./kube/transport.ts";
 import type { Sink } from "./kube/types.ts";
 import type { ReadinessCheck } from "./telemetry/http.ts";
@@ -41,16 +50,23 @@ export interface OperatorParts {
   readonly metrics: Metrics;
 }
 
+/** A view of policies and nodes this old changes no pod: an API server that asks us can be reached by us too. */
+const POLICIES_AGE_LIMIT_MS = 300_000;
 /** How long Events on their way may take at the end. */
 const LAST_EVENTS_MS = 2_000;
 
 /** The whole operator. Nothing is asked of any server before run(). */
 export class Operator {
+  /** What pods that are being created are made to obey. */
+  readonly admission: AdmissionSnapshot;
   readonly #parts: OperatorParts;
   readonly #transport: KubeTransport;
   readonly #cluster: WatchedCluster;
   readonly #policies: Policies;
   readonly #registries: Registries;
+  readonly #server: ServerVersion;
+  readonly #dryRuns: DryRuns;
+  readonly #webhook: AdmissionWebhook;
   readonly #recorder: EventRecorder;
   readonly #election: Election;
   readonly #instances: InstanceController;
@@ -91,12 +107,31 @@ export class Operator {
     this.#policies = new Policies((namespace) => view.namespaceLabels(namespace));
     this.#registries = new Registries({
       makeAdapter: adapterFactory({ holder: identity, clock, random, metrics }),
-      readSecret: secretsIn(flags.namespace, this.#transport),
+      readSecret: secretsIn(flags.namespace, this.#transport, new Set([flags.webhook.secretName])),
       clusterUid: this.#clusterUid.promise,
       clock,
       random,
       log,
     });
+    this.#server = new ServerVersion({ transport: this.#transport, clock, random });
+    const excluded = excludedNamespaces(flags.namespace);
+    this.#dryRuns = new DryRuns({
+      transport: this.#transport,
+      wanted: () => wantedSysctls(view.namespaceNames(), this.#policies, excluded),
+      clock,
+      random,
+      log,
+      metrics,
+    });
+    const sites = new Sites({
+      clock,
+      cluster: view,
+      dns: this.#cluster.dns,
+      server: this.#server,
+      objections: this.#dryRuns,
+    });
+    this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
+    this.#webhook = this.#makeWebhook(excluded);
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -129,6 +164,8 @@ export class Operator {
       policies: this.#policies,
       registries: this.#registries,
       cluster: view,
+      sites,
+      excluded,
       summary: this.#instances.summary,
       transport: this.#transport,
       recorder: this.#recorder,
@@ -142,7 +179,7 @@ export class Operator {
     };
     this.#policyStatus = new PolicyStatusController(writing);
     this.#registryStatus = new RegistryStatusController(writing);
-    this.#reports = new ReportController(writing);
+    this.#reports = new ReportController({ ...writing, pods: this.#policyStatus.census });
     this.#connect();
   }
 
@@ -159,7 +196,13 @@ export class Operator {
     }));
     const { problem } = this.#cluster.view.freshness(this.#parts.clock.monotonic());
     const isOther = problem?.reason === "ClusterIdentityChanged";
-    return [...listed, { name: "cluster-identity", problem: isOther ? problem.message : undefined }];
+    const version = this.#server.minor === undefined ? "/version was not answered yet" : undefined;
+    return [
+      ...listed,
+      ...this.#webhook.ready(),
+      { name: "server-version", problem: version },
+      { name: "cluster-identity", problem: isOther ? problem.message : undefined },
+    ];
   };
 
   /**
@@ -174,18 +217,30 @@ export class Operator {
       this.#cluster.run(watches.signal),
       this.#policyReflector.run(watches.signal),
       this.#registryReflector.run(watches.signal),
+      this.#server.run(watches.signal),
       logFreshness(this.#cluster.view, this.#parts, watches.signal),
     ].map((part) => this.#guard(part, watches.signal));
+    // Answers on for some seconds after the stop, while leadership is handed over.
+    const answering = this.#guard(this.#webhook.run(stop), stop);
     try {
       await this.#guard(this.#election.run(stop), stop);
     } finally {
       watches.abort();
-      await Promise.all(watching);
+      await Promise.all([...watching, answering]);
       await this.#registries.close();
       await this.#recorder.close(LAST_EVENTS_MS);
       await this.#transport.close();
     }
     if (this.#broken.signal.aborted) throw this.#broken.signal.reason;
+  }
+
+  /** False while policies or the cluster are not known, or not well enough any more to change pods by it. */
+  #knowsWhatPodsObey(): boolean {
+    const { namespaces, nodes, services } = this.#cluster.freshness();
+    const since = this.#parts.clock.monotonic() - POLICIES_AGE_LIMIT_MS;
+    const current = [namespaces, nodes, this.#policyReflector.freshness()];
+    const isCurrent = current.every((kind) => kind?.synced === true && kind.caughtUpTo >= since);
+    return isCurrent && services?.synced === true && this.#server.minor !== undefined;
   }
 
   /** Resolves when the part has ended; ends everything when it failed, or ended before it was told to. */
@@ -213,6 +268,26 @@ export class Operator {
       sink,
       relistEveryMs: flags.relistIntervalMs,
       metrics: metrics.reflector(resource),
+    });
+  }
+
+  #makeWebhook(excluded: ReadonlySet<string>): AdmissionWebhook {
+    const { flags, clock, random, log, metrics } = this.#parts;
+    return new AdmissionWebhook({
+      settings: flags.webhook,
+      namespace: flags.namespace,
+      excluded,
+      transport: this.#transport,
+      snapshot: () => (this.#knowsWhatPodsObey() ? this.admission : undefined),
+      mutate: mutatePod,
+      onRotated: () => {
+        this.#dryRuns.rotated();
+      },
+      alongside: (signal) => this.#dryRuns.run(signal),
+      clock,
+      random,
+      log,
+      metrics,
     });
   }
 
@@ -266,9 +341,14 @@ export class Operator {
     };
     view.subscribe((events) => {
       followIdentity();
-      for (const event of events) if (event.kind === "Namespace") this.#policies.namespaceChanged(event.name);
+      for (const event of events) {
+        if (event.kind !== "Namespace") continue;
+        this.#policies.namespaceChanged(event.name);
+        this.#dryRuns.changed();
+      }
     });
     this.#policies.subscribe(() => {
+      this.#dryRuns.changed();
       const keys = Iterator.from(this.#policies.values()).flatMap(({ naming }) =>
         naming?.from === "Annotation" ? [naming.key] : [],
       );

@@ -49,18 +49,27 @@ export interface PodPolicy {
 
 /** Why part of a policy is left out for a pod. Stable: annotations, metrics and docs name them. */
 export const skipReasons = [
+  "ExcludedNamespace",
+  "OptedOut",
+  "StaticPod",
+  "NotUnderstood",
+  "AnnotationsFull",
   "SetByAuthor",
   "HostNetwork",
   "WindowsPod",
   "PodSecurity",
   "NodeTooOld",
   "NodesUnknown",
+  "NamespaceUnknown",
+  "ViewNotFresh",
   "RuntimeClass",
+  "UserNamespace",
   "ConflictingInjection",
   "PolicyEngine",
   "ClusterDNSUnknown",
   "TooManyNameservers",
   "TooManySearches",
+  "SearchNotAccepted",
   "NoSuchContainer",
   "SleepActionUnknown",
   "GracePeriodTooShort",
@@ -74,6 +83,12 @@ export interface Skipped {
   readonly message: string;
 }
 
+export interface SysctlObstacle {
+  readonly reason: Extract<SkipReason, "NodeTooOld" | "NodesUnknown" | "NamespaceUnknown" | "ViewNotFresh">;
+  /** For a person. */
+  readonly message: string;
+}
+
 /** Where a pod is going to run, as far as it decides what it may be given. */
 export interface Site {
   readonly namespace: string;
@@ -82,8 +97,11 @@ export interface Site {
   readonly serverMinor: number;
   /** Addresses of the cluster's DNS service; undefined when they are not known for certain. */
   readonly clusterNameservers: readonly string[] | undefined;
-  /** Why a pod with the keepalive sysctls could land on a node that refuses it; undefined when none would. */
-  readonly sysctlObstacle: { readonly reason: "NodeTooOld" | "NodesUnknown"; readonly message: string } | undefined;
+  /**
+   * Why a pod with the keepalive sysctls could land on a node that refuses it, or in a namespace that does; undefined
+   * when none would.
+   */
+  readonly sysctlObstacle: SysctlObstacle | undefined;
   /** What a dry-run create of a pod with the sysctls was refused with in this namespace; undefined when it was not. */
   readonly engineObjection: string | undefined;
 }
@@ -109,6 +127,13 @@ export interface Mutation {
 export const APPLIED_ANNOTATION = "hygeia.dev/applied";
 /** Annotation: parts that were left out and why, `keepalive=HostNetwork,dns=SetByAuthor`. */
 export const SKIPPED_ANNOTATION = "hygeia.dev/skipped";
+/**
+ * Annotation: single values that we set, `ndots=2,net.ipv4.tcp_keepalive_time=300`. A value that is found here is not
+ * its author's, so that a later generation of the policy may set another.
+ */
+export const SET_ANNOTATION = "hygeia.dev/set";
+/** Annotation on a pod: `true` keeps every policy away from it and from its registrations. */
+export const IGNORE_ANNOTATION = "hygeia.dev/ignore";
 /** Label on a pod: `Disabled` exempts it from all changes. */
 export const ADMISSION_LABEL = "hygeia.dev/admission";
 

@@ -16,7 +16,7 @@ export type ClusterEvent =
       readonly hosts: readonly string[];
       readonly seenAt: number;
     }
-  /** Readiness, addresses, networks or the out-of-service taint changed, or the node came or went. */
+  /** Readiness, addresses, networks, versions or the out-of-service taint changed, or the node came or went. */
   | { readonly kind: "Node"; readonly name: string; readonly seenAt: number }
   /** Its labels changed, or it came or went. */
   | { readonly kind: "Namespace"; readonly name: string; readonly seenAt: number };

@@ -1,5 +1,5 @@
 import type { NodeRecord } from "./project-node.ts";
-import type { NodeState } from "./types.ts";
+import type { NodeState, NodeSystem } from "./types.ts";
 
 /**
  * A kubelet that is in touch reports a pod's address within this time, milliseconds. A node stays Ready for up to
@@ -55,6 +55,9 @@ export class NodeEntry implements NodeState {
   }
   get outOfService(): boolean {
     return this.#record.outOfService;
+  }
+  get system(): NodeSystem {
+    return this.#record.system;
   }
 
   /** The last moment at which it was out of touch and nobody vouched for it; `Infinity` while that is so. */

@@ -170,6 +170,7 @@ function sameMeaning(a: NodeRecord, b: NodeRecord): boolean {
   return (
     a.ready === b.ready &&
     a.outOfService === b.outOfService &&
+    a.system === b.system &&
     sameList(a.addresses, b.addresses) &&
     sameList(a.podCIDRs, b.podCIDRs)
   );

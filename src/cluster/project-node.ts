@@ -1,7 +1,11 @@
 import type { ObjectIdentity } from "../kube/types.ts";
 import { parseCidr } from "../net/address.ts";
 import { canonicalIps, hasCondition, identityOf, sharedList } from "./project.ts";
+import { InternPool } from "./intern.ts";
 import type { RawNode } from "./raw.ts";
+import type { NodeSystem } from "./types.ts";
+
+const systems = new InternPool<NodeSystem>();
 
 /** What is kept of a Node. */
 export interface NodeRecord extends ObjectIdentity {
@@ -13,6 +17,7 @@ export interface NodeRecord extends ObjectIdentity {
   readonly addresses: readonly string[];
   /** Canonical, host bits cleared. */
   readonly podCIDRs: readonly string[];
+  readonly system: NodeSystem;
 }
 
 /** @param raw a Node, parsed from JSON */
@@ -29,5 +34,11 @@ export function projectNode(raw: unknown): NodeRecord {
     outOfService: spec?.taints?.some((taint) => taint.key === "node.kubernetes.io/out-of-service") ?? false,
     addresses: sharedList(canonicalIps((status?.addresses ?? []).map((entry) => entry.address))),
     podCIDRs: sharedList([...networks]),
+    system: systemOf(status?.nodeInfo ?? {}),
   };
+}
+
+function systemOf({ operatingSystem = "", kubeletVersion = "", kernelVersion = "" }: Partial<NodeSystem>): NodeSystem {
+  const system = { operatingSystem, kubeletVersion, kernelVersion };
+  return systems.get(Object.values(system).join("\n"), () => Object.freeze(system));
 }

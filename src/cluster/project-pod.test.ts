@@ -232,6 +232,7 @@ describe("a projected pod", () => {
       annotations: {},
       workload: "",
       dnsNames: [],
+      template: '{"metadata":{},"spec":{"containers":[]}}',
     });
   });
 

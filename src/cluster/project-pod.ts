@@ -9,6 +9,7 @@ import {
   sharedList,
   stringMap,
 } from "./project.ts";
+import { templateOf } from "./pod-template.ts";
 import type { RawContainer, RawContainerStatus, RawMetadata, RawPod } from "./raw.ts";
 import type { DeclaredPort, PodRecord } from "./types.ts";
 
@@ -67,6 +68,7 @@ export class PodProjector {
       annotations: this.#annotationsOf(metadata, identity.name),
       workload: workloadOf(metadata, identity.uid),
       dnsNames: dnsNamesOf(spec, identity),
+      template: templateOf(raw),
     };
   };
 

@@ -62,7 +62,11 @@ export interface RawCondition {
 export interface RawNode {
   metadata?: RawMetadata;
   spec?: { podCIDR?: string; podCIDRs?: readonly string[] | null; taints?: readonly { key?: string }[] | null };
-  status?: { addresses?: readonly { address?: string }[] | null; conditions?: readonly RawCondition[] | null };
+  status?: {
+    addresses?: readonly { address?: string }[] | null;
+    conditions?: readonly RawCondition[] | null;
+    nodeInfo?: { operatingSystem?: string; kubeletVersion?: string; kernelVersion?: string } | null;
+  };
 }
 
 export interface RawEndpointSlice {
@@ -75,6 +79,11 @@ export interface RawEndpoint {
   addresses?: readonly string[] | null;
   conditions?: { ready?: boolean | null } | null;
   targetRef?: { kind?: string; uid?: string } | null;
+}
+
+export interface RawService {
+  metadata?: RawMetadata;
+  spec?: { clusterIP?: string; clusterIPs?: readonly string[] | null };
 }
 
 export interface RawNamespace {

@@ -4,15 +4,17 @@ import type { ReflectorMetrics } from "../kube/reflector-options.ts";
 import type { KubeTransport } from "../kube/transport.ts";
 import type { Freshness } from "../kube/types.ts";
 import { ClusterView } from "./cluster-view.ts";
+import { DNS_SERVICE_LABEL, DnsServices, projectService } from "./dns-service.ts";
 import { PodProjector } from "./project-pod.ts";
 import { projectNamespace } from "./project-namespace.ts";
 import { projectNode } from "./project-node.ts";
 import { projectSlice } from "./project-slice.ts";
 import type { PodRecord } from "./types.ts";
 
-/** The cluster view together with the four reflectors that keep it. */
+/** The cluster view together with the reflectors that keep it, and what is known of the cluster's DNS. */
 export interface WatchedCluster {
   readonly view: ClusterView;
+  readonly dns: DnsServices;
   readonly projector: PodProjector;
   /** Asks for a complete list of pods before long. */
   requestPodList(): void;
@@ -79,20 +81,33 @@ export function watchCluster(options: WatchOptions): WatchedCluster {
     project: projectNamespace,
     sink: view.sinks.namespaces,
   });
+  const dns = new DnsServices();
+  const services = new Reflector({
+    ...common("services"),
+    path: "/api/v1/namespaces/kube-system/services",
+    labelSelector: DNS_SERVICE_LABEL,
+    project: projectService,
+    sink: dns,
+    // No verdict rests on it: how current it is need not be proven every few seconds.
+    barrierEveryMs: Infinity,
+    watchSeconds: 300,
+  });
   return {
     view,
+    dns,
     projector,
     freshness: () => ({
       pods: pods.freshness(),
       nodes: nodes.freshness(),
       endpointslices: slices.freshness(),
       namespaces: namespaces.freshness(),
+      services: services.freshness(),
     }),
     requestPodList: () => {
       pods.requestRelist();
     },
     run: async (signal) => {
-      await Promise.all([pods, nodes, slices, namespaces].map((reflector) => reflector.run(signal)));
+      await Promise.all([pods, nodes, slices, namespaces, services].map((reflector) => reflector.run(signal)));
     },
   };
 }

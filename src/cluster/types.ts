@@ -1,4 +1,5 @@
 import type { ObjectIdentity, ViewProblem } from "../kube/types.ts";
+import type { PodTemplate } from "./pod-template.ts";
 
 /** A container port as a pod declares it. */
 export interface DeclaredPort {
@@ -41,6 +42,8 @@ export interface PodRecord extends ObjectIdentity {
   readonly workload: string;
   /** DNS names under which the pod can be registered, without the cluster domain: `host.subdomain.namespace`. */
   readonly dnsNames: readonly string[];
+  /** What decides whether it obeys a policy. */
+  readonly template: PodTemplate;
 }
 
 /** A pod that has not ended, and what we saw of it. All times are local monotonic milliseconds. */
@@ -100,6 +103,16 @@ export interface SliceWitness {
   readonly ready: boolean;
 }
 
+/** What runs on a node, as its kubelet reports it; empty where it did not. Nodes with the same share one object. */
+export interface NodeSystem {
+  /** `linux` or `windows`. */
+  readonly operatingSystem: string;
+  /** Such as `v1.36.3`. */
+  readonly kubeletVersion: string;
+  /** Such as `6.1.0-18-amd64`. */
+  readonly kernelVersion: string;
+}
+
 export interface NodeState {
   readonly name: string;
   readonly ready: boolean;
@@ -114,6 +127,7 @@ export interface NodeState {
   readonly podCIDRs: readonly string[];
   /** Taint node.kubernetes.io/out-of-service: an administrator vouches that nothing runs there any more. */
   readonly outOfService: boolean;
+  readonly system: NodeSystem;
 }
 
 /** The verdict's way to read the cluster. Every look-up is by index. */

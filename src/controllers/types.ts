@@ -1,3 +1,4 @@
+import type { PodPolicy } from "../admission/types.ts";
 import type { NamingRule } from "../cluster/service-index.ts";
 import type { PodRecord } from "../cluster/types.ts";
 import type { ViewProblem } from "../kube/types.ts";
@@ -20,6 +21,8 @@ export interface CompiledPolicy {
   /** 0 = twice the record's TTL. */
   readonly silentForMs: number;
   readonly plan: PlanRules;
+  /** What it wants of pods; undefined when it wants nothing of them. */
+  readonly podPolicy: PodPolicy | undefined;
   readonly naming: NamingRule | undefined;
 }
 

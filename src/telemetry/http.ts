@@ -1,9 +1,9 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 
 import type { Clock } from "../clock/clock.ts";
-import { HygeiaError } from "../errors.ts";
+import { closeServer, IdleSockets, listen, parseBindAddress, type Started } from "../http/listener.ts";
 import type { Logger } from "./log.ts";
 
 /** One thing that must hold before traffic or work may come to this process. */
@@ -37,11 +37,6 @@ interface Answer {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
-}
-
-interface Started {
-  readonly server: Server;
-  readonly idle: IdleSockets;
 }
 
 type Route = (verbose: boolean) => Answer | Promise<Answer>;
@@ -146,72 +141,4 @@ async function routeTo(
     log.error({ err: error, path }, "an endpoint failed to answer");
     return { ...ok("internal error\n"), status: 500 };
   }
-}
-
-interface BindAddress {
-  /** Undefined for every interface. */
-  readonly host: string | undefined;
-  readonly port: number;
-}
-
-function parseBindAddress(text: string): BindAddress | undefined {
-  if (text === "0") return undefined;
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535)
-    throw new HygeiaError(
-      "BadBindAddress",
-      `"${text}" is no address to listen at: use host:port, :port, or 0 for none`,
-    );
-  const host = match[1] ?? match[2];
-  return { host: host === "" ? undefined : host, port };
-}
-
-async function listen(server: Server, where: BindAddress, text: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) =>
-      reject(new HygeiaError("ListenFailed", `cannot listen at "${text}": ${error.message}`, { cause: error })),
-    );
-    server.listen({ port: where.port, ...(where.host === undefined ? {} : { host: where.host }) }, resolve);
-  });
-}
-
-/** Connections on which no answer is under way; Node counts only those that have had a first request. */
-class IdleSockets {
-  readonly #idle = new Set<Socket>();
-  #closing = false;
-
-  constructor(server: Server) {
-    server.on("connection", (socket) => {
-      this.#release(socket);
-      socket.once("close", () => this.#idle.delete(socket));
-    });
-    server.on("request", (request, response) => {
-      this.#idle.delete(request.socket);
-      response.once("close", () => this.#release(request.socket));
-    });
-  }
-
-  /** Breaks them, and from now on each as soon as it falls idle. */
-  close(): void {
-    this.#closing = true;
-    for (const socket of this.#idle) socket.destroy();
-  }
-
-  #release(socket: Socket): void {
-    if (this.#closing) socket.end();
-    else if (!socket.destroyed) this.#idle.add(socket);
-  }
-}
-
-async function closeServer({ server, idle }: Started, graceMs: number, clock: Clock): Promise<void> {
-  if (!server.listening) return;
-  await new Promise<void>((resolve) => {
-    const grace = clock.setTimer(() => server.closeAllConnections(), graceMs);
-    server.close(() => {
-      grace.cancel();
-      resolve();
-    });
-    idle.close();
-  });
 }

@@ -1,5 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
+import { admissionMetrics } from "./admission-metrics.ts";
+
 /** Bounds in seconds from 10 microseconds to 1,000 s, for waiting and working times in queues. */
 const queueSeconds = [1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1, 10, 100, 1000];
 /** The bounds of controller-runtime, so that its dashboards fit. */
@@ -190,6 +192,14 @@ export function createMetrics(options: MetricsOptions) {
       tombstones: gauge("hygeia_tombstones", "Ended pods that are remembered."),
     },
 
+    policies: {
+      pods: gauge(
+        "hygeia_policy_pods",
+        "Pods a policy is in charge of, by how they stand to what it wants of pods (Compliant, Drifted, Exempt, Unknown).",
+        ["policy", "state"],
+      ),
+    },
+
     registry: {
       viewAge: gauge(
         "hygeia_registry_view_age_seconds",
@@ -274,6 +284,8 @@ export function createMetrics(options: MetricsOptions) {
         ["policy"],
       ),
     },
+
+    admission: admissionMetrics({ counter, gauge, histogram }),
 
     events: {
       dropped: counter("hygeia_events_dropped_total", "Events that were not written, by cause.", ["cause"]),

@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 
+import { runAdmission } from "./admission.ts";
 import { startConsulBench } from "./consul.ts";
 import { startEtcdBench } from "./etcd.ts";
 import { startNacosBench } from "./nacos.ts";
@@ -16,6 +17,8 @@ const starts: Readonly<Record<string, BenchPlan["start"]>> = {
 
 interface Arguments {
   readonly plans: readonly BenchPlan[];
+  /** Requests a second to the admission webhook; empty when it is not measured. */
+  readonly admissionRates: readonly number[];
   readonly out: string | undefined;
 }
 
@@ -24,7 +27,9 @@ function readArguments(): Arguments {
     options: {
       pods: { type: "string", default: "5000" },
       rate: { type: "string", default: "20,100" },
-      registries: { type: "string", default: "etcd" },
+      registries: { type: "string" },
+      admission: { type: "boolean", default: false },
+      "admission-rate": { type: "string", default: "200" },
       out: { type: "string" },
     },
   });
@@ -37,24 +42,28 @@ function readArguments(): Arguments {
     });
   const pods = numbers("pods", values.pods).sort((a, b) => a - b);
   const rates = numbers("rate", values.rate);
-  const plans = values.registries.split(",").map((name) => {
+  // The admission webhook has nothing to do with registries: alone it is measured alone.
+  const names = values.registries?.split(",") ?? (values.admission ? [] : ["etcd"]);
+  const plans = names.map((name) => {
     const start = starts[name];
     if (start === undefined) {
-      throw new Error(`--registries ${values.registries}: write some of ${Object.keys(starts).join(",")}`);
+      throw new Error(`--registries ${name}: write some of ${Object.keys(starts).join(",")}`);
     }
     return { name, start, pods, rates };
   });
-  return { plans, out: values.out };
+  const admissionRates = values.admission ? numbers("admission-rate", values["admission-rate"]) : [];
+  return { plans, admissionRates, out: values.out };
 }
 
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function bench({ plans, out }: Arguments): Promise<void> {
+async function bench({ plans, admissionRates, out }: Arguments): Promise<void> {
   // One after the other: each has the machine for itself.
   const registries: RegistryFigures[] = [];
   for (const plan of plans) registries.push(await runRegistry(plan, say));
+  const admission = admissionRates.length > 0 ? await runAdmission(admissionRates, say) : [];
   const report: BenchReport = {
     date: new Date().toISOString().slice(0, 10),
     machine: {
@@ -64,6 +73,7 @@ async function bench({ plans, out }: Arguments): Promise<void> {
       node: process.versions.node,
     },
     registries,
+    admission,
   };
   if (out !== undefined) writeFileSync(out, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(asTable(report));

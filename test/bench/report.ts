@@ -1,3 +1,4 @@
+import type { AdmissionFigures } from "./admission.ts";
 import type { DeathFigures, ForgettingFigures } from "./deaths.ts";
 import type { Distribution } from "./statistics.ts";
 
@@ -35,14 +36,23 @@ export interface BenchReport {
     readonly node: string;
   };
   readonly registries: readonly RegistryFigures[];
+  /** Empty when it was not measured. */
+  readonly admission: readonly AdmissionFigures[];
 }
 
 /** The report as Markdown. */
-export function asTable({ date, machine, registries }: BenchReport): string {
+export function asTable({ date, machine, registries, admission }: BenchReport): string {
   const { cores, model, memoryGibibytes, node } = machine;
   return [
     `${date}: ${cores} cores (${model}), ${memoryGibibytes} GiB, Node ${node}; control plane, registry, load and observer on the same machine.`,
     "",
+    ...(registries.length > 0 ? registryTables(registries) : []),
+    ...(admission.length > 0 ? admissionTable(admission) : []),
+  ].join("\n");
+}
+
+function registryTables(registries: readonly RegistryFigures[]): string[] {
+  return [
     "From the API server's commit of a confirmed death to the entry's departure, milliseconds:",
     "",
     "| registration | pods and instances | deaths | in all | evicted p50 / p99 / p99.9 / max | left to the registry: p50 / max | requests per eviction |",
@@ -55,7 +65,21 @@ export function asTable({ date, machine, registries }: BenchReport): string {
       sizes.map((size) => costs(name, emptyResidentMebibytes, size)),
     ),
     "",
-  ].join("\n");
+  ];
+}
+
+function admissionTable(admission: readonly AdmissionFigures[]): string[] {
+  return [
+    "Creation of pods (dry run), milliseconds, p50 / p99 / p99.9 / max:",
+    "",
+    "| pods | in all | unchanged by mistake | webhook, inside the process | creation with the webhook | creation without it |",
+    "|---|---|---|---|---|---|",
+    ...admission.map(
+      ({ rate, created, missed, inside, withWebhook, without }) =>
+        `| ${rate.toFixed(0)}/s | ${created} | ${missed} | ${quantiles(inside)} | ${quantiles(withWebhook)} | ${quantiles(without)} |`,
+    ),
+    "",
+  ];
 }
 
 function row(pods: number, { kind, deaths, rate, eviction, forgetting, requests }: DeathFigures): string {

@@ -99,6 +99,97 @@ describe("kubectl apply -k config/default", () => {
   });
 });
 
+describe("kubectl apply -k config/default-certmanager", () => {
+  /** The kinds of cert-manager, which is not there, taken as they come. */
+  async function addCertManagerKinds(): Promise<void> {
+    for (const [kind, plural] of Object.entries({ Issuer: "issuers", Certificate: "certificates" })) {
+      const schema = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } };
+      const { status } = await cluster.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        apiVersion: "apiextensions.k8s.io/v1",
+        kind: "CustomResourceDefinition",
+        metadata: { name: `${plural}.cert-manager.io` },
+        spec: {
+          group: "cert-manager.io",
+          scope: "Namespaced",
+          names: { kind, plural, singular: kind.toLowerCase() },
+          versions: [{ name: "v1", served: true, storage: true, schema }],
+        },
+      });
+      expect(status).toBe(201);
+      const name = `crd/${plural}.cert-manager.io`;
+      expect((await cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", name)).code).toBe(0);
+    }
+  }
+
+  test("is taken by the API server, with the certificate mounted and the right to issue one taken away", async () => {
+    await addCertManagerKinds();
+    const applied = await cluster.kubectl("apply", "-k", "config/default-certmanager", "--dry-run=server");
+    expect(applied).toMatchObject({ code: 0, stderr: "" });
+    const built = await build("config/default-certmanager");
+    const names = (kind: string): string[] => built.filter((one) => one.kind === kind).map((one) => one.metadata.name);
+    expect([...names("Role"), ...names("ClusterRole")]).not.toContain("hygeia-webhook-ca-role");
+    expect([...names("RoleBinding"), ...names("ClusterRoleBinding")]).not.toContain("hygeia-webhook-ca-rolebinding");
+    expect(names("Issuer")).toEqual(["hygeia-selfsigned-issuer"]);
+    const secret = "hygeia-webhook-server-cert";
+    expect(built.find(({ kind }) => kind === "Certificate")).toMatchObject({
+      metadata: { name: "hygeia-serving-cert", namespace: "hygeia-system" },
+      spec: { secretName: secret, dnsNames: ["hygeia-webhook-service.hygeia-system.svc"] },
+    });
+    expect(built.find(({ kind }) => kind === "MutatingWebhookConfiguration")).toMatchObject({
+      metadata: { annotations: { "cert-manager.io/inject-ca-from": "hygeia-system/hygeia-serving-cert" } },
+    });
+    expect(built.find(({ kind }) => kind === "Deployment")?.spec).toMatchObject({
+      template: {
+        spec: {
+          volumes: [{ name: "webhook-certificate", secret: { secretName: secret } }],
+          containers: [
+            {
+              args: expect.arrayContaining(["--webhook-cert-dir=/etc/hygeia/webhook-certificate"]) as unknown,
+              volumeMounts: [{ name: "webhook-certificate", readOnly: true }],
+            },
+          ],
+        },
+      },
+    });
+  });
+});
+
+describe("the webhook", () => {
+  interface Configuration extends Manifest {
+    readonly webhooks: readonly {
+      readonly clientConfig: { readonly service: { readonly name: string; readonly namespace: string } };
+      readonly namespaceSelector: { readonly matchExpressions: readonly { readonly values: readonly string[] }[] };
+    }[];
+  }
+
+  test("is called at the Service that leads to the operator, and never for the operator's own pods", async () => {
+    const built = await build("config/default");
+    const configuration = built.find(({ kind }) => kind === "MutatingWebhookConfiguration") as Configuration;
+    const [webhook] = configuration.webhooks;
+    const service = built.find(
+      ({ kind, metadata }) => kind === "Service" && metadata.name === "hygeia-webhook-service",
+    );
+    expect(webhook).toMatchObject({
+      clientConfig: { service: { name: "hygeia-webhook-service", namespace: service?.metadata.namespace } },
+      failurePolicy: "Ignore",
+      timeoutSeconds: 2,
+      sideEffects: "None",
+      matchPolicy: "Equivalent",
+      reinvocationPolicy: "IfNeeded",
+      rules: [
+        { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"], scope: "Namespaced" },
+      ],
+    });
+    expect(webhook?.clientConfig).not.toHaveProperty("caBundle");
+    const namespace = built.find(({ kind }) => kind === "Namespace")?.metadata.name;
+    expect(webhook?.namespaceSelector.matchExpressions[0]?.values).toEqual([
+      "kube-system",
+      "kube-node-lease",
+      namespace,
+    ]);
+  });
+});
+
 describe("what the operator may do", () => {
   interface Access {
     readonly verb: string;
@@ -121,8 +212,14 @@ describe("what the operator may do", () => {
   const own = { namespace: "hygeia-system" };
   const hygeia = { group: "hygeia.dev" };
   const lease = { group: "coordination.k8s.io", resource: "leases" };
+  const hooks = {
+    group: "admissionregistration.k8s.io",
+    resource: "mutatingwebhookconfigurations",
+    name: "hygeia-mutating-webhook-configuration",
+  };
   const allowed: Record<string, Access> = {
     "see every pod": { verb: "watch", resource: "pods" },
+    "know the cluster's name servers": { verb: "watch", resource: "services", namespace: "kube-system" },
     "know the cluster's identity": { verb: "get", resource: "namespaces", name: "kube-system" },
     "read its policies": { verb: "list", resource: "registrationpolicies", ...hygeia },
     "write a policy's status": { verb: "patch", resource: "registrationpolicies", subresource: "status", ...hygeia },
@@ -130,6 +227,10 @@ describe("what the operator may do", () => {
     "write an Event about any pod": { verb: "create", resource: "events", group: "events.k8s.io", namespace: "shop" },
     "make its Lease": { verb: "create", ...lease, ...own },
     "renew its Lease": { verb: "update", ...lease, ...own, name: "hygeia-controller-manager" },
+    "see its webhook's configuration": { verb: "watch", ...hooks },
+    "write its webhook's caBundle": { verb: "patch", ...hooks },
+    "make the Secret of its webhook's authority": { verb: "create", resource: "secrets", ...own },
+    "renew its webhook's authority": { verb: "update", resource: "secrets", ...own, name: "hygeia-webhook-ca" },
     "read a Secret that a Registry names": { verb: "get", resource: "secrets", ...own, name: "etcd-client" },
   };
   test.each(Object.entries(allowed))("it may %s", async (_, access) => {
@@ -142,11 +243,18 @@ describe("what the operator may do", () => {
     "change a pod's status": { verb: "patch", resource: "pods", subresource: "status", namespace: "shop" },
     "evict a pod": { verb: "create", resource: "pods", subresource: "eviction", namespace: "shop" },
     "run a command in a pod": { verb: "create", resource: "pods", subresource: "exec", namespace: "shop" },
+    "change a Service": { verb: "patch", resource: "services", namespace: "kube-system" },
     "change a node": { verb: "patch", resource: "nodes" },
     "delete a namespace": { verb: "delete", resource: "namespaces" },
     "list Secrets, even its own": { verb: "list", resource: "secrets", ...own },
     "watch Secrets, even its own": { verb: "watch", resource: "secrets", ...own },
     "read a Secret elsewhere": { verb: "get", resource: "secrets", namespace: "kube-system", name: "x" },
+    "make a Secret elsewhere": { verb: "create", resource: "secrets", namespace: "kube-system" },
+    "list all webhook configurations": { verb: "list", ...hooks, name: "" },
+    "change another's webhook": { verb: "patch", ...hooks, name: "another" },
+    "make a webhook configuration": { verb: "create", ...hooks },
+    "delete its webhook's configuration": { verb: "delete", ...hooks },
+    "create a pod": { verb: "create", resource: "pods", namespace: "shop" },
     "change a Secret": { verb: "update", resource: "secrets", ...own, name: "etcd-client" },
     "renew another Lease": { verb: "update", ...lease, ...own, name: "another" },
     "renew a Lease elsewhere": {
@@ -174,9 +282,10 @@ describe("what the operator may do", () => {
   });
 
   test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
-    const manifests = await build("config/default");
+    const manifests = [...(await build("config/default")), ...(await build("config/dry-run"))];
+    const ours = ["hygeia-manager-role", "hygeia-webhook-ca-role", "hygeia-pod-dry-run-role"];
     const granted = manifests
-      .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && metadata.name === "hygeia-manager-role")
+      .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && ours.includes(metadata.name))
       .flatMap(({ kind, rules = [] }) =>
         rules.flatMap((rule) =>
           rule.apiGroups.flatMap((group) =>
@@ -261,7 +370,7 @@ describe("kustomize", () => {
     expect(built.length).toBeGreaterThan(0);
     const listed = readFileSync(join(ROOT, "config", folder, "kustomization.yaml"), "utf8");
     const files = readdirSync(join(ROOT, "config", folder)).filter((name) => name !== "kustomization.yaml");
-    expect(files.filter((name) => !listed.includes(`- ${name}`))).toEqual([]);
+    expect(files.filter((name) => !listed.includes(`- ${name}`) && !listed.includes(`- path: ${name}`))).toEqual([]);
   });
 
   test("both replicas run with what config/default promises", async () => {

@@ -534,7 +534,7 @@ describe("kubectl", () => {
       { ...policy({}, { mode: "Enforce", priority: 7 }), metadata: { name: "shown" } },
       {
         observedGeneration: 1,
-        pods: { matched: 181 },
+        pods: { matched: 181, compliant: 170, drifted: 8, exempt: 3, compliance: "170/178" },
         instances: {
           live: 180,
           zombie: 3,
@@ -557,13 +557,14 @@ describe("kubectl", () => {
       },
     );
     const [head, row] = await columns("rpol", "shown");
-    expect(head).toEqual(["NAME", "MODE", "READY", "REGISTRIES", "LIVE", "ZOMBIE", "EVICTED", "AGE"]);
-    expect(row?.slice(0, 7)).toEqual(["shown", "Enforce", "True", "main, backup(Down)", "180", "3", "42"]);
+    expect(head).toEqual(["NAME", "MODE", "READY", "REGISTRIES", "LIVE", "ZOMBIE", "EVICTED", "COMPLIANT", "AGE"]);
+    const shown = ["shown", "Enforce", "True", "main, backup(Down)", "180", "3", "42", "170/178"];
+    expect(row?.slice(0, 8)).toEqual(shown);
     const [wideHead, wideRow] = await columns("rpol", "shown", "-o", "wide");
     const wide = ["PRIORITY", "MATCHED", "SUSPECT", "CONTESTED", "UNKNOWN", "BLOCKED", "LAST-EVICTION", "AGE"];
-    expect(wideHead?.slice(7)).toEqual(wide);
-    expect(wideRow?.slice(7, 13)).toEqual(["7", "181", "2", "1", "4", "UnexplainedBudget"]);
-    expect(wideRow?.[13]).toMatch(/^\d+[dy]/);
+    expect(wideHead?.slice(8)).toEqual(wide);
+    expect(wideRow?.slice(8, 14)).toEqual(["7", "181", "2", "1", "4", "UnexplainedBudget"]);
+    expect(wideRow?.[14]).toMatch(/^\d+[dy]/);
   });
 
   test("get shows a report at a glance; a full one is accepted, a larger one refused", async () => {

@@ -144,6 +144,7 @@ describe("a policy that is well", () => {
       "Accepted",
       "EvictionBlocked",
       "Superseded",
+      "PodsCompliant",
       "KeepaliveNested",
       "DNSSafe",
     ]);
@@ -156,6 +157,7 @@ describe("a policy that is well", () => {
       "LIVE",
       "ZOMBIE",
       "EVICTED",
+      "COMPLIANT",
       "AGE",
     ]);
     expect(line).toMatch(/^well +Enforce +True +main +2 +0 +0 +\S+$/);

@@ -71,7 +71,8 @@ async function setUp(name: string) {
   };
   const log = createLogger({ level: "silent" });
   const metrics = createMetrics({ version: "0" });
-  const controller = new ReportController({ policies, summary, transport, clock: systemClock, log, metrics });
+  const pods = { of: () => undefined, subscribe: () => () => undefined };
+  const controller = new ReportController({ policies, summary, pods, transport, clock: systemClock, log, metrics });
   let term = new AbortController();
   let running: Promise<void> | undefined;
   const lead = (): void => {

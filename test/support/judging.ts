@@ -52,6 +52,7 @@ const podDefaults: PodRecord = {
   annotations: {},
   workload: "shop/Deployment/a",
   dnsNames: [],
+  template: "{}",
 };
 
 /** @param name also makes UID and workload */
@@ -84,6 +85,7 @@ export function node(fields: Partial<NodeState> = {}): NodeState {
     addresses: ["192.168.0.1"],
     podCIDRs: ["10.42.0.0/24"],
     outOfService: false,
+    system: { operatingSystem: "linux", kubeletVersion: "v1.36.3", kernelVersion: "6.1.0" },
     ...fields,
   };
 }

@@ -144,6 +144,20 @@ export const POLICY_CONDITIONS = {
       WhollySuperseded: { status: "True", says: "Other policies are in charge of all pods it matches." },
     },
   },
+  PodsCompliant: {
+    meaning: "Every pod the policy is in charge of obeys what it wants of pods, or is exempt.",
+    reasons: {
+      AllCompliant: { status: "True", says: "No pod differs." },
+      NothingWanted: { status: "True", says: "The policy has no dns, keepalive or lifecycle to obey." },
+      NotJudgedYet: { status: "Unknown", says: "Pods have not been looked at since the policy came or changed." },
+      Paused: { status: "Unknown", says: "spec.mode is Paused." },
+      NotAccepted: { status: "Unknown", says: "The policy is not in force: condition Accepted does not hold." },
+      PodsDrifted: {
+        status: "False",
+        says: "Pods differ; they were created without the policy, or before it was as it is now.",
+      },
+    },
+  },
   KeepaliveNested: {
     meaning: "The TCP keepalive of spec.keepalive comes before every path forgets an idle connection.",
     reasons: {

@@ -8,11 +8,14 @@ import {
   type RegistrationPolicySpec,
   type RegistrationPolicyStatus,
 } from "../../api/v1alpha1/index.ts";
+import { compilePodPolicy } from "../../admission/compile.ts";
+import type { PodPolicy } from "../../admission/types.ts";
 import { compileSelector, SelectorError, type LabelPredicate } from "../../cluster/selector.ts";
 import type { NamingRule } from "../../cluster/service-index.ts";
 import type { PodRecord } from "../../cluster/types.ts";
 import { HygeiaError } from "../../errors.ts";
 import type { ObjectIdentity } from "../../kube/types.ts";
+import { keepaliveNests } from "../../lint/keepalive.ts";
 import type { CompiledPolicy } from "../types.ts";
 
 /** A policy whose two selectors can be asked one at a time, so that the namespace's answer can be kept. */
@@ -24,7 +27,7 @@ export interface MatchingPolicy extends CompiledPolicy {
   /** As it was written, with every default filled in. */
   readonly spec: RegistrationPolicySpec;
   selectsNamespace(labels: Readonly<Record<string, string>>): boolean;
-  selectsPod(pod: PodRecord): boolean;
+  selectsPod(pod: Pick<PodRecord, "labels">): boolean;
 }
 
 /** What became of reading a policy. `message` names the field and what to do. */
@@ -82,7 +85,8 @@ class Refusal extends HygeiaError {
   }
 }
 
-function compileParsed({ metadata, spec }: RegistrationPolicy): MatchingPolicy {
+function compileParsed(policy: RegistrationPolicy): MatchingPolicy {
+  const { metadata, spec } = policy;
   const { namespaceSelector, podSelector } = spec.match;
   const { zombies, service, registries } = spec.registration;
   const namespaces = readSelector("spec.match.namespaceSelector", namespaceSelector);
@@ -111,6 +115,7 @@ function compileParsed({ metadata, spec }: RegistrationPolicy): MatchingPolicy {
       minInstances: zombies.minInstances,
       budget: zombies.budget,
     },
+    podPolicy: readPodPolicy(policy),
     naming: service === undefined ? undefined : namingRule(service),
   };
 }
@@ -130,6 +135,15 @@ function readDuration(field: string, text: string): number {
   } catch (error) {
     if (!(error instanceof HygeiaError)) throw error;
     throw new Refusal("InvalidSpec", `${field}: ${error.message}`, { cause: error });
+  }
+}
+
+function readPodPolicy(policy: RegistrationPolicy): PodPolicy | undefined {
+  try {
+    return compilePodPolicy(policy, keepaliveNests(policy.spec));
+  } catch (error) {
+    if (!(error instanceof HygeiaError)) throw error;
+    throw new Refusal("InvalidSpec", error.message, { cause: error });
   }
 }
 

@@ -9,8 +9,9 @@ import type { Registries } from "../registry/registry-set.ts";
 import { conditionChanges } from "../status/conditions.ts";
 import { StatusWriter } from "../status/status-writer.ts";
 import type { InstanceSummary } from "../types.ts";
-import { Census, type CountedCluster } from "./census.ts";
+import { Census, type CensusParts, type CountedCluster } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
+import { collectPodGauges } from "./gauges.ts";
 import { policyEvents, policyReference } from "./events.ts";
 import type { Policies } from "./policy-set.ts";
 import { standingsOf } from "./standing.ts";
@@ -21,6 +22,9 @@ export interface PolicyStatusParts {
   readonly policies: Policies;
   readonly registries: Registries;
   readonly cluster: CountedCluster;
+  readonly sites: CensusParts["sites"];
+  /** Namespaces whose pods no policy changes. */
+  readonly excluded: ReadonlySet<string>;
   readonly summary: InstanceSummary;
   readonly transport: Pick<KubeTransport, "request">;
   readonly recorder: Pick<EventRecorder, "publish">;
@@ -45,12 +49,15 @@ export class PolicyStatusController {
   readonly #parts: PolicyStatusParts;
   readonly #writer: StatusWriter;
   readonly #totals: StoredTotals;
+  /** Counts while this replica leads. */
+  readonly census: Census;
 
   /** To be made when the process starts, leader or not: it counts evictions by policy object from then on. */
   constructor(parts: PolicyStatusParts) {
     this.#parts = parts;
     this.#writer = new StatusWriter("RegistrationPolicy", POLICY_CONDITIONS, parts);
     this.#totals = new StoredTotals(parts.summary, parts.transport);
+    this.census = new Census(parts);
     parts.policies.subscribeObjects(() => this.#totals.follow(parts.policies.objects()));
   }
 
@@ -58,10 +65,10 @@ export class PolicyStatusController {
   async run(signal: AbortSignal): Promise<void> {
     const { policies, registries, summary, clock, log, metrics } = this.#parts;
     this.#totals.forgetStored();
-    const census = new Census(this.#parts);
+    const { census } = this;
     const controller = new Controller<string>({
       name: "policy-status",
-      reconcile: (name, context) => this.#reconcile(name, census, context),
+      reconcile: (name, context) => this.#reconcile(name, context),
       clock,
       log,
       metrics,
@@ -70,16 +77,22 @@ export class PolicyStatusController {
     const all = (): void => {
       for (const { name } of policies.objects()) soon(name);
     };
-    const unsubscribe = [policies.subscribeObjects(soon), registries.subscribeState(all), summary.subscribe(soon)];
+    const unsubscribe = [
+      policies.subscribeObjects(soon),
+      registries.subscribeState(all),
+      summary.subscribe(soon),
+      census.subscribe(all),
+      collectPodGauges(metrics, policies, census),
+    ];
     all();
     try {
-      await Promise.all([controller.run(signal), census.run(all, signal)]);
+      await Promise.all([controller.run(signal), census.run(signal)]);
     } finally {
       for (const end of unsubscribe) end();
     }
   }
 
-  async #reconcile(name: string, census: Census, { signal }: ReconcileContext): Promise<Result> {
+  async #reconcile(name: string, { signal }: ReconcileContext): Promise<Result> {
     const { policies, summary, recorder } = this.#parts;
     const object = policies.object(name);
     if (object === undefined || object.deleting) {
@@ -88,7 +101,7 @@ export class PolicyStatusController {
     }
     const own = summary.evicted(name);
     const evicted = await this.#totals.total(object, own, signal);
-    const facts = { ...this.#facts(object), pods: census.of(name), evicted };
+    const facts = { ...this.#facts(object), pods: this.census.of(name), evicted };
     const conditions = policyConditions(facts);
     const outcome = await this.#writer.write(object, policyFigures(facts), conditions, signal);
     if (outcome === "Outdated") return { requeueAfterMs: DEBOUNCE_MS };

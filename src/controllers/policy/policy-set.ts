@@ -1,10 +1,8 @@
+import { IGNORE_ANNOTATION } from "../../admission/types.ts";
 import type { PodRecord } from "../../cluster/types.ts";
 import type { Change, Sink } from "../../kube/types.ts";
 import type { CompiledPolicy, PolicySet } from "../types.ts";
 import type { MatchingPolicy, PolicyObject } from "./compile.ts";
-
-/** Set to `"true"` on a pod to keep every policy away from its registrations. */
-const IGNORE_ANNOTATION = "hygeia.dev/ignore";
 
 /**
  * Labels of a namespace; without entries when it is not known (the API server gives every namespace the label
@@ -91,6 +89,20 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
       if (!certain) return;
       yield policy;
     }
+  }
+
+  /**
+   * The one policy in charge of a pod of which nothing but its labels is known yet; undefined also where it is not
+   * known whether a policy of higher priority matches.
+   */
+  forLabels(namespace: string, labels: Readonly<Record<string, string>>): CompiledPolicy | undefined {
+    const first = this.#candidatesIn(namespace).find(({ policy }) => policy.selectsPod({ labels }));
+    return first?.certain === true ? first.policy : undefined;
+  }
+
+  /** The policies of which it is certain that they can match pods of a namespace, the first in charge first. */
+  inNamespace(namespace: string): readonly CompiledPolicy[] {
+    return this.#candidatesIn(namespace).flatMap(({ policy, certain }) => (certain ? [policy] : []));
   }
 
   get(name: string): CompiledPolicy | undefined {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { POLICY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
 import { conditionChanges, conditionStatus } from "../status/conditions.ts";
 import type { InstanceCounts } from "../types.ts";
+import type { ComplianceCount } from "./compliance-count.ts";
 import { projectPolicy } from "./compile.ts";
 import { policyEvents } from "./events.ts";
 import type { RegistryStanding } from "./standing.ts";
@@ -30,12 +31,17 @@ function registry(name: string, state: RegistryStanding["state"], role: Registry
   return { name, role, state, message: `it is ${state}` };
 }
 
+function counted(matched: number, lost: ReadonlyMap<string, number>, compliance: Partial<ComplianceCount> = {}) {
+  const none: ComplianceCount = { compliant: 0, drifted: 0, exempt: 0, unknown: 0, findings: [] };
+  return { matched, lost, generation: 1, compliance: { ...none, ...compliance } };
+}
+
 function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
   return {
     object: policy(),
     registries: [registry("main", "Ready")],
     clusterProblem: undefined,
-    pods: { matched: 9, lost: new Map() },
+    pods: counted(9, new Map()),
     instances: counts,
     blocked: undefined,
     quarantined: 0,
@@ -98,6 +104,20 @@ describe("the figures of a policy", () => {
     expect(policyFigures(facts({ evicted: { total: 0, last: undefined } }))).not.toHaveProperty("lastEviction");
   });
 
+  test("say how many pods obey a policy that wants something of them, of those that could", () => {
+    const pods = counted(9, new Map(), { compliant: 4, drifted: 2, exempt: 3 });
+    const wishing = { object: policy({ dns: { ndots: 2 } }), pods };
+    expect(policyFigures(facts(wishing)).pods).toEqual({
+      matched: 9,
+      compliant: 4,
+      drifted: 2,
+      exempt: 3,
+      compliance: "4/6",
+    });
+    expect(policyFigures(facts({ pods })).pods).toEqual({ matched: 9 });
+    expect(policyFigures(facts({ ...wishing, pods: { ...pods, generation: 0 } })).pods).toEqual({ matched: 9 });
+  });
+
   test("say which registries do not work", () => {
     const registries = [
       registry("main", "Ready"),
@@ -123,6 +143,7 @@ describe("the conditions of a policy", () => {
         Accepted: "True Accepted",
         EvictionBlocked: "False NotBlocked",
         Superseded: "False NotSuperseded",
+        PodsCompliant: "True NothingWanted",
         KeepaliveNested: "True NotConfigured",
         DNSSafe: "True NotConfigured",
       },
@@ -134,9 +155,34 @@ describe("the conditions of a policy", () => {
         Accepted: "False InvalidSelector",
         EvictionBlocked: "True NotAccepted",
         Superseded: "False NotSuperseded",
+        PodsCompliant: "Unknown NotAccepted",
         KeepaliveNested: "Unknown NotAccepted",
         DNSSafe: "Unknown NotAccepted",
       },
+    },
+    "say that all pods obey": {
+      facts: { ...dns({ ndots: 2, libc: "Glibc" }), pods: counted(9, new Map(), { compliant: 9 }) },
+      conditions: { PodsCompliant: "True AllCompliant" },
+    },
+    "say that pods drifted": {
+      facts: { ...dns({ ndots: 2, libc: "Glibc" }), pods: counted(9, new Map(), { compliant: 8, drifted: 1 }) },
+      conditions: { PodsCompliant: "False PodsDrifted", Ready: "True Ready" },
+    },
+    "can not say so of pods that were judged by an earlier generation": {
+      facts: { ...dns({ ndots: 2 }), pods: { ...counted(9, new Map(), { drifted: 9 }), generation: 0 } },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "can not say so while a pod is not judged": {
+      facts: { ...dns({ ndots: 2 }), pods: counted(9, new Map(), { compliant: 8, unknown: 1 }) },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "can not say so before pods were counted": {
+      facts: { ...dns({ ndots: 2 }), pods: undefined },
+      conditions: { PodsCompliant: "Unknown NotJudgedYet" },
+    },
+    "do not say so of a policy that is paused": {
+      facts: { object: policy({ mode: "Paused", dns: { ndots: 2 } }), pods: counted(9, new Map(), { drifted: 9 }) },
+      conditions: { PodsCompliant: "Unknown Paused" },
     },
     "say that the keepalive fits": {
       facts: keepalive({ preset: "IPVS" }),
@@ -233,15 +279,15 @@ describe("the conditions of a policy", () => {
       conditions: { EvictionBlocked: "True ViewNotFresh" },
     },
     "say that others have some of its pods": {
-      facts: { pods: { matched: 9, lost: lost(["other", 1]) } },
+      facts: { pods: counted(9, lost(["other", 1])) },
       conditions: { Ready: "True Ready", Superseded: "True PartlySuperseded" },
     },
     "say that others have all of its pods": {
-      facts: { pods: { matched: 0, lost: lost(["other", 1]) } },
+      facts: { pods: counted(0, lost(["other", 1])) },
       conditions: { Ready: "False Superseded", Superseded: "True WhollySuperseded" },
     },
     "are well where there is no pod to be in charge of": {
-      facts: { pods: { matched: 0, lost: lost() } },
+      facts: { pods: counted(0, lost()) },
       conditions: { Ready: "True Ready", Superseded: "False NotSuperseded" },
     },
   };
@@ -259,6 +305,37 @@ describe("the conditions of a policy", () => {
     const registries = [registry("main", "Ready"), registry("typo", "NotFound")];
     expect(message({ registries }, "Ready")).toBe(
       'spec.registration.registries[1].name: there is no Registry "typo": create it, or correct the name',
+    );
+  });
+
+  test("name the pods that drifted and what they have, and why others are exempt", () => {
+    const skipped = { part: "keepalive", reason: "HostNetwork", message: "it is on the host network" } as const;
+    const finding = { namespace: "shop", workload: "shop/Deployment/web" };
+    const findings: ComplianceCount["findings"] = [
+      {
+        ...finding,
+        pods: 2,
+        example: "web-1",
+        compliance: {
+          state: "Drifted",
+          differences: [
+            { field: "spec.dnsConfig.options[ndots]", have: "5", want: "2" },
+            { field: "spec.dnsConfig.searches", have: undefined, want: "a.example" },
+          ],
+          skipped: [],
+        },
+      },
+      {
+        ...finding,
+        pods: 1,
+        example: "host",
+        compliance: { state: "Exempt", differences: [], skipped: [skipped] },
+      },
+    ];
+    const pods = counted(6, new Map(), { compliant: 3, drifted: 2, exempt: 1, findings });
+    expect(message({ ...dns({ ndots: 2 }), pods }, "PodsCompliant")).toBe(
+      "2 pods of 5 differ: shop/web-1 and 1 like it: spec.dnsConfig.options[ndots] is 5, not 2, " +
+        "spec.dnsConfig.searches is not a.example; 1 pod exempt (keepalive: HostNetwork)",
     );
   });
 
@@ -290,7 +367,7 @@ describe("the conditions of a policy", () => {
 
   test("name the winning policies, the one with most pods first, and count the rest", () => {
     const seven = lost(["a", 1], ["b", 7], ["c", 3], ["d", 3], ["e", 2], ["f", 1], ["g", 1]);
-    expect(message({ pods: { matched: 2, lost: seven } }, "Superseded")).toBe(
+    expect(message({ pods: counted(2, seven) }, "Superseded")).toBe(
       'of some pods that this policy matches others are in charge, by priority or age: "b" (7 pods), "c" (3 pods), "d" (3 pods), "e" (2 pods), "a" (1 pod) and 2 more',
     );
   });
@@ -316,7 +393,7 @@ describe("the Events of a policy", () => {
     },
     "tell that others took its pods": {
       before: {},
-      after: { pods: { matched: 1, lost: lost(["other", 1]) } },
+      after: { pods: counted(1, lost(["other", 1])) },
       reasons: ["PolicySuperseded"],
     },
     "tell what holds evictions back": {

@@ -7,8 +7,9 @@ import type {
 import { secondTime } from "../../clock/format.ts";
 import type { ViewProblem } from "../../kube/types.ts";
 import type { InstanceCounts } from "../types.ts";
-import type { PodCount } from "./census.ts";
+import type { PolicyPods } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
+import { complianceFigures, podsCompliant } from "./compliance-status.ts";
 import { dnsSafe, keepaliveNested } from "./pod-conditions.ts";
 import type { RegistryStanding } from "./standing.ts";
 import type { Tally } from "./tally.ts";
@@ -21,7 +22,7 @@ export interface PolicyFacts {
   /** Why the cluster view is not fresh; undefined when it is. */
   readonly clusterProblem: ViewProblem | undefined;
   /** Undefined until pods were counted for the first time. */
-  readonly pods: PodCount | undefined;
+  readonly pods: PolicyPods | undefined;
   readonly instances: InstanceCounts;
   readonly blocked: ViewProblem | undefined;
   /** Entries in quarantine by this policy. */
@@ -55,7 +56,7 @@ const NAMES_SHOWN = 5;
 export function policyFigures(facts: PolicyFacts): RegistrationPolicyStatus {
   const { pods, instances, evicted, registries } = facts;
   return {
-    ...(pods === undefined ? {} : { pods: { matched: pods.matched } }),
+    ...(pods === undefined ? {} : { pods: { matched: pods.matched, ...complianceFigures(facts) } }),
     instances: countsOf(instances),
     ...(evicted === undefined ? {} : { evicted: evicted.total }),
     ...(evicted?.last === undefined ? {} : { lastEviction: secondTime(evicted.last) }),
@@ -68,7 +69,7 @@ export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[]
   const accepted = acceptedOf(facts);
   const superseded = supersededOf(facts);
   const { object, clusterDomain } = facts;
-  const pods = [keepaliveNested(object.compilation), dnsSafe(object.compilation, clusterDomain)];
+  const pods = [podsCompliant(facts), keepaliveNested(object.compilation), dnsSafe(object.compilation, clusterDomain)];
   return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded, ...pods];
 }
 

@@ -36,9 +36,17 @@ export type SecretData = ReadonlyMap<string, string>;
 /** One answer for one small object. */
 const READ_DEADLINE_MS = 5_000;
 
-/** Reads Secrets by name from one namespace, the only one in which the operator may read any. */
-export function secretsIn(namespace: string, transport: KubeTransport): ReadSecret {
+/**
+ * Reads Secrets by name from one namespace, the only one in which the operator may read any.
+ * @param reserved names that no Registry may have read, since what is read is sent to an endpoint of its choice
+ */
+export function secretsIn(
+  namespace: string,
+  transport: KubeTransport,
+  reserved: ReadonlySet<string> = new Set(),
+): ReadSecret {
   return async (name, signal) => {
+    if (reserved.has(name)) throw new KubeError("Reserved", `Secret "${name}" is the operator's own`);
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
     try {
       const { body } = await transport.request({ method: "GET", path, deadlineMs: READ_DEADLINE_MS, signal });

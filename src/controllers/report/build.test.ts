@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import type { InstanceRecord } from "../../registry/port.ts";
 import type { Evidence, VerdictKind } from "../../verdict/types.ts";
+import type { ComplianceCount, PodFinding } from "../policy/compliance-count.ts";
 import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
 import { buildReport, MAX_FINDINGS, type ReportFacts } from "./build.ts";
 
@@ -104,6 +105,82 @@ function build(facts: Partial<ReportFacts>) {
   const nothing = { findings: [], evictions: [], quarantines: [], earlier: [] };
   return buildReport({ policy: "p", counts: noCounts, ...nothing, ...facts });
 }
+
+describe("what a report says of pods", () => {
+  const skipped = { part: "keepalive", reason: "HostNetwork", message: "m".repeat(600) } as const;
+  const drifted = (i: number, size = 1): PodFinding => ({
+    namespace: "shop",
+    workload: `shop/Deployment/web-${i}`,
+    pods: 3,
+    example: `web-${i}-x`,
+    compliance: {
+      state: "Drifted",
+      differences: Array.from({ length: size }, (_, n) => ({ field: `f${n}`, have: "5".repeat(300), want: "2" })),
+      skipped: [],
+    },
+  });
+  const exempt: PodFinding = {
+    namespace: "shop",
+    workload: "0b9a-uid",
+    pods: 1,
+    example: "bare",
+    compliance: { state: "Exempt", differences: [], skipped: [skipped] },
+  };
+  const count = (findings: PodFinding[], fields: Partial<ComplianceCount> = {}): ComplianceCount => ({
+    compliant: 1,
+    drifted: 3,
+    exempt: 1,
+    unknown: 0,
+    findings,
+    ...fields,
+  });
+
+  test("is what differs and what is left out, within the schema", () => {
+    expect(build({ pods: count([drifted(1), exempt]) })).toMatchObject({
+      summary: { podsDrifted: 3, podsExempt: 1, podsOmitted: 0 },
+      podFindings: [
+        {
+          namespace: "shop",
+          kind: "Deployment",
+          name: "web-1",
+          pods: 3,
+          example: "web-1-x",
+          state: "Drifted",
+          differences: [{ field: "f0", have: `${"5".repeat(255)}…`, want: "2" }],
+        },
+        {
+          namespace: "shop",
+          kind: "Pod",
+          name: "bare",
+          pods: 1,
+          example: "bare",
+          state: "Exempt",
+          exemptions: [{ part: "keepalive", reason: "HostNetwork", message: `${"m".repeat(511)}…` }],
+        },
+      ],
+    });
+  });
+
+  test("is cut where the report would grow too large, and says by how many pods", () => {
+    const findings = Array.from({ length: 200 }, (_, i) => drifted(i, 40));
+    const { podFindings = [], summary } = build({ pods: count(findings, { drifted: 600, exempt: 0 }) });
+    expect(podFindings[0]?.differences).toHaveLength(16);
+    expect(podFindings.length).toBeLessThan(200);
+    expect(Buffer.byteLength(JSON.stringify(podFindings))).toBeLessThan(130 * 1024);
+    expect(summary?.podsOmitted).toBe(600 - 3 * podFindings.length);
+  });
+
+  test("is nothing where the policy wants nothing of pods", () => {
+    const report = build({});
+    expect(report).not.toHaveProperty("podFindings");
+    expect(Object.keys(report.summary ?? {})).toEqual(["findings", "omitted", "evictions"]);
+  });
+
+  test("stays as it was until pods are judged", () => {
+    const before = build({ pods: count([drifted(1), exempt]) });
+    expect(build({ podsBefore: before })).toEqual(before);
+  });
+});
 
 describe("a report's findings", () => {
   test("say what was found, in the order given", () => {

@@ -1,14 +1,18 @@
 import type {
   RegistrationReportEviction,
   RegistrationReportFinding,
+  RegistrationReportPodFinding,
   RegistrationReportRestore,
   RegistrationReportStatus,
+  RegistrationReportSummary,
 } from "../../api/v1alpha1/index.ts";
 import { secondTime } from "../../clock/format.ts";
 import { formatEndpoints } from "../../registry/endpoint.ts";
 import type { RestorePayload } from "../../registry/port.ts";
 import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
+import type { ComplianceCount } from "../policy/compliance-count.ts";
 import { cut, LONGEST } from "./cut.ts";
+import { podFindingOf, podSummary } from "./pod-findings.ts";
 
 /** What a report is made of. */
 export interface ReportFacts {
@@ -22,6 +26,10 @@ export interface ReportFacts {
   readonly quarantines: readonly EvictionEntry[];
   /** What the report held when this process became leader, newest first. */
   readonly earlier: readonly RegistrationReportEviction[];
+  /** How pods stand to what the policy wants of them; undefined where it wants nothing. */
+  readonly pods?: ComplianceCount | undefined;
+  /** What the report says, where what it says of pods is to stay: they have not been judged yet. */
+  readonly podsBefore?: RegistrationReportStatus | undefined;
 }
 
 /** As the schema has it. */
@@ -32,6 +40,8 @@ export const MAX_EVICTIONS = 100;
  * for itself.
  */
 export const MAX_LIST_BYTES = 512 * 1024;
+/** Room for the list of pods, which is less urgent. */
+const MAX_POD_BYTES = 128 * 1024;
 /** Room for the values in the list of evictions. */
 const MAX_VALUE_BYTES = MAX_LIST_BYTES / 2;
 /** Longest registration kept in a report, in characters; a longer one is in the registry's own undo record only. */
@@ -44,16 +54,35 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
   const findings = fitting(facts.findings.slice(0, MAX_FINDINGS).map(findingOf));
   const own = [...facts.quarantines, ...facts.evictions].map(evictionOf);
   const evictions = keepQuarantines(mergeEvictions([...own, ...facts.earlier]));
+  const pods = podList(facts);
   return {
     policy: facts.policy,
     summary: {
       findings: total - foreign,
       omitted: Math.max(0, total - findings.length),
       evictions: evictions.length,
+      ...pods.summary,
     },
+    ...(pods.findings.length === 0 ? {} : { podFindings: pods.findings }),
     findings,
     evictions,
   };
+}
+
+interface PodList {
+  readonly findings: RegistrationReportPodFinding[];
+  readonly summary: Partial<RegistrationReportSummary>;
+}
+
+function podList({ pods, podsBefore }: ReportFacts): PodList {
+  if (pods !== undefined) {
+    const findings = fitting(pods.findings.map(podFindingOf), MAX_POD_BYTES);
+    return { findings, summary: podSummary(pods, findings) };
+  }
+  const { podsDrifted, podsExempt, podsOmitted } = podsBefore?.summary ?? {};
+  const known = { podsDrifted, podsExempt, podsOmitted };
+  const summary = Object.fromEntries(Object.entries(known).filter(([, count]) => count !== undefined));
+  return { findings: podsBefore?.podFindings ?? [], summary };
 }
 
 /** What is known of one eviction, once: of two words the earlier in the list counts, but an end is final. */
@@ -87,9 +116,9 @@ function isQuarantined({ result }: RegistrationReportEviction): boolean {
   return result === "Quarantined";
 }
 
-/** The items from the first one on that fit in the room for one list. */
-function fitting<T>(items: readonly T[]): T[] {
-  let left = MAX_LIST_BYTES;
+/** The items from the first one on that fit in the room for one list. @param bytes the room */
+function fitting<T>(items: readonly T[], bytes = MAX_LIST_BYTES): T[] {
+  let left = bytes;
   const fits: T[] = [];
   for (const item of items) {
     left -= sizeOf(item) + 1;

@@ -16,14 +16,16 @@ import { KubeError } from "../../kube/http-errors.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Census } from "../policy/census.ts";
 import type { Policies } from "../policy/policy-set.ts";
 import { STATUS_FIELD_MANAGER } from "../status/status-writer.ts";
 import type { CompiledPolicy, InstanceSummary } from "../types.ts";
-import { buildReport, MAX_FINDINGS } from "./build.ts";
+import { buildReport, MAX_FINDINGS, type ReportFacts } from "./build.ts";
 
 export interface ReportParts {
   readonly policies: Policies;
   readonly summary: InstanceSummary;
+  readonly pods: Pick<Census, "of" | "subscribe">;
   readonly transport: Pick<KubeTransport, "request">;
   readonly clock: Clock;
   readonly log: Logger;
@@ -61,7 +63,7 @@ export class ReportController {
 
   /** Works until the signal aborts; to be called each time this replica becomes the leader. */
   async run(signal: AbortSignal): Promise<void> {
-    const { policies, summary, clock, log, metrics } = this.#parts;
+    const { policies, summary, pods, clock, log, metrics } = this.#parts;
     this.#written.clear();
     this.#savings.clear();
     const term = new AbortController();
@@ -77,7 +79,7 @@ export class ReportController {
     const all = (): void => {
       for (const { name } of policies.values()) soon(name);
     };
-    const unsubscribe = [policies.subscribe(all), summary.subscribe(soon)];
+    const unsubscribe = [policies.subscribe(all), summary.subscribe(soon), pods.subscribe(all)];
     all();
     try {
       await controller.run(signal);
@@ -129,6 +131,7 @@ export class ReportController {
       evictions: summary.evictions(name),
       quarantines,
       earlier: report.earlier,
+      ...this.#podsOf(policy, report),
     });
     if (!sameContent(report.status, status)) {
       if (!(await this.#write(name, status, signal))) {
@@ -138,6 +141,16 @@ export class ReportController {
       report.status = status;
     }
     return "Saved";
+  }
+
+  #podsOf(
+    { name, generation, podPolicy }: CompiledPolicy,
+    { status }: Written,
+  ): Pick<ReportFacts, "pods" | "podsBefore"> {
+    if (podPolicy === undefined) return {};
+    const known = this.#parts.pods.of(name);
+    const isJudged = known?.generation === generation && known.compliance.unknown === 0;
+    return isJudged ? { pods: known.compliance } : { podsBefore: status };
   }
 
   /** Makes sure that the report exists and is the policy's; knows afterwards what it says. @throws KubeError */

@@ -114,6 +114,7 @@ export class Cluster {
       annotations: {},
       workload: workload.name,
       dnsNames: workload.kind === "StatefulSet" ? [`${name}.${base}.prod`] : [],
+      template: "{}",
     });
     story.tell([uid], `api: ${uid} is created`);
     time.after(random.delay(10, 1_500), () => this.#bind(uid));

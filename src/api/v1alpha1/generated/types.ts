@@ -565,7 +565,7 @@ export interface RegistrationPolicyStatus {
    */
   registries?: string;
   /**
-   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
+   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. PodsCompliant: no pod differs from what dns, keepalive and lifecycle want. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
    *
    * @maxItems 16
    *
@@ -581,6 +581,22 @@ export interface RegistrationPolicyPods {
    * Pods this policy is in charge of.
    */
   matched?: number;
+  /**
+   * Pods that are as dns, keepalive and lifecycle want them.
+   */
+  compliant?: number;
+  /**
+   * Pods that would be made otherwise if they were created now. The report says how.
+   */
+  drifted?: number;
+  /**
+   * Pods for which a part is left out, on the host network for example. The report says why.
+   */
+  exempt?: number;
+  /**
+   * Compliant pods of the compliant and the drifted ones, for a person to read, such as 41/44.
+   */
+  compliance?: string;
 }
 /**
  * Counts of instances in this policy's registries, by verdict.
@@ -630,6 +646,12 @@ export interface RegistrationReportStatus {
   policy?: string;
   summary?: RegistrationReportSummary;
   /**
+   * Pods that are not as dns, keepalive and lifecycle of the policy want them: those that drifted first, then those that are exempt, many pods before few. Pods of one workload that stand alike are one entry.
+   *
+   * @maxItems 200
+   */
+  podFindings?: RegistrationReportPodFinding[];
+  /**
    * What was found at the last look, worst first, then oldest first.
    *
    * @maxItems 200
@@ -658,6 +680,93 @@ export interface RegistrationReportSummary {
    * Evictions kept in this report.
    */
   evictions?: number;
+  /**
+   * Pods that are not as the policy wants them.
+   */
+  podsDrifted?: number;
+  /**
+   * Pods for which part of the policy is left out.
+   */
+  podsExempt?: number;
+  /**
+   * Pods of both kinds that podFindings does not tell of because the list was full.
+   */
+  podsOmitted?: number;
+}
+/**
+ * Pods of one workload.
+ */
+export interface RegistrationReportPodFinding {
+  /**
+   * Namespace of the pods.
+   */
+  namespace: string;
+  /**
+   * Kind of what the pods belong to; Pod where they belong to nothing that would make them anew.
+   */
+  kind: string;
+  /**
+   * Name of what the pods belong to.
+   */
+  name: string;
+  /**
+   * How many pods stand alike.
+   */
+  pods: number;
+  /**
+   * Name of one of the pods.
+   */
+  example: string;
+  /**
+   * Drifted pods would be made otherwise if they were created now; for Exempt ones part of the policy is left out.
+   */
+  state: "Drifted" | "Exempt";
+  /**
+   * The fields that differ.
+   *
+   * @maxItems 16
+   */
+  differences?: RegistrationReportDifference[];
+  /**
+   * The parts that are left out.
+   *
+   * @maxItems 5
+   */
+  exemptions?: RegistrationReportExemption[];
+}
+/**
+ * One field.
+ */
+export interface RegistrationReportDifference {
+  /**
+   * Where it is, such as spec.dnsConfig.options[ndots].
+   */
+  field: string;
+  /**
+   * What the pod has there; absent where it has nothing.
+   */
+  have?: string;
+  /**
+   * What it would have.
+   */
+  want: string;
+}
+/**
+ * One part.
+ */
+export interface RegistrationReportExemption {
+  /**
+   * Which part of the policy.
+   */
+  part: "dns" | "goResolver" | "keepalive" | "gracePeriod" | "preStop";
+  /**
+   * Why, in one CamelCase word that scripts can rely on.
+   */
+  reason: string;
+  /**
+   * Why, in a sentence for a person.
+   */
+  message?: string;
 }
 /**
  * One instance.

@@ -1,0 +1,54 @@
+import type { Clock, Random } from "../../clock/clock.ts";
+import type { KubeTransport } from "../../kube/transport.ts";
+import type { Logger } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import { EngineObjections, type WantedSysctls } from "./engine-objections.ts";
+import { PodDryRun } from "./pod-dry-run.ts";
+import { WebhookProbe } from "./webhook-probe.ts";
+
+export interface DryRunsOptions {
+  readonly transport: Pick<KubeTransport, "request">;
+  /** See {@link EngineObjections}. */
+  readonly wanted: () => Iterable<WantedSysctls>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, "admission">;
+}
+
+/** What the operator learns by creating pods as a dry run, where it was given the right. */
+export class DryRuns {
+  readonly #objections: EngineObjections;
+  readonly #probe: WebhookProbe;
+
+  constructor(options: DryRunsOptions) {
+    const dryRun = new PodDryRun(options.transport);
+    this.#objections = new EngineObjections({ ...options, dryRun });
+    this.#probe = new WebhookProbe({ ...options, dryRun, namespaces: () => this.#objections.accepting() });
+  }
+
+  /** What a pod with a policy's sysctls is refused with in this namespace; undefined when it is not, or nobody knows. */
+  get(namespace: string): string | undefined {
+    return this.#objections.get(namespace);
+  }
+
+  /** Called when {@link get} may answer otherwise. @returns takes the subscription back */
+  subscribe(listener: () => void): () => void {
+    return this.#objections.subscribe(listener);
+  }
+
+  /** Policies or namespaces have changed. */
+  changed(): void {
+    this.#objections.changed();
+  }
+
+  /** The webhook serves with a new certificate. */
+  rotated(): void {
+    this.#probe.rotated();
+  }
+
+  /** Works until the signal aborts, then resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#objections.run(signal), this.#probe.run(signal)]);
+  }
+}

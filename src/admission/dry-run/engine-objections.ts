@@ -1,0 +1,181 @@
+import type { Clock, Random } from "../../clock/clock.ts";
+import { Backoff } from "../../kube/backoff.ts";
+import { Trigger } from "../../kube/reflector-trigger.ts";
+import type { Logger } from "../../telemetry/log.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Sysctl } from "../types.ts";
+import type { PodDryRun } from "./pod-dry-run.ts";
+
+/** Sysctls that a policy would give to pods of a namespace. */
+export interface WantedSysctls {
+  readonly namespace: string;
+  readonly sysctls: readonly Sysctl[];
+}
+
+export interface EngineObjectionsOptions {
+  readonly dryRun: Pick<PodDryRun, "isAllowed" | "create">;
+  /** Namespaces in which pods would get sysctls, as things are now; each at most once. */
+  readonly wanted: () => Iterable<WantedSysctls>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Pick<Metrics, "admission">;
+}
+
+/** What is known of one namespace. */
+interface Finding {
+  /** The sysctls it is about. */
+  readonly key: string;
+  readonly objection: string | undefined;
+  /** Monotonic milliseconds when it is to be tried again. */
+  readonly again: number;
+}
+
+const NOT_KNOWN_YET = "it is not known yet whether a policy engine refuses sysctls here";
+/** A policy engine changes its mind without a word to us, but seldom. */
+const AGAIN_MS = 3_600_000;
+/** The API server could not say: sooner. */
+const UNKNOWN_AGAIN_MS = 60_000;
+/** Between two tries; a cluster of a thousand namespaces is done in ten minutes. */
+const GAP_MS = 500;
+/** How often it is looked whether the right was given or taken. */
+const RIGHT_AGAIN_MS = 600_000;
+
+/**
+ * Finds policy engines that would refuse a pod for its sysctls, by a dry-run create in each namespace, outside of the path
+ * of any request. A refusal counts only where the same pod without sysctls is taken. Without the right to create pods
+ * nothing is tried, and nothing is objected.
+ */
+export class EngineObjections {
+  readonly #options: EngineObjectionsOptions;
+  readonly #findings = new Map<string, Finding>();
+  readonly #wake: Trigger;
+  readonly #backoff: Backoff;
+  /** Whether pods may be created; nobody asks before run(). */
+  #right: "NotAsked" | "Asking" | "Given" | "NotGiven" = "NotAsked";
+  readonly #listeners = new Set<() => void>();
+  #rightAskedAt = -Infinity;
+  #nextTryAt = -Infinity;
+
+  constructor(options: EngineObjectionsOptions) {
+    this.#options = options;
+    this.#wake = new Trigger(options.clock);
+    this.#backoff = new Backoff({ ...options, firstMs: 1_000, maxMs: 60_000 });
+  }
+
+  /**
+   * What a pod with the sysctls is refused with in this namespace; undefined when it is not, or nobody can know. What can
+   * be known and is not yet counts as an objection: a pod without keepalive is better than none.
+   */
+  get(namespace: string): string | undefined {
+    if (this.#right === "Asking") return NOT_KNOWN_YET;
+    if (this.#right !== "Given") return undefined;
+    const finding = this.#findings.get(namespace);
+    return finding === undefined ? NOT_KNOWN_YET : finding.objection;
+  }
+
+  /** Called when another answer may be given. @returns takes the subscription back */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Policies or namespaces have changed. */
+  changed(): void {
+    this.#wake.fire();
+  }
+
+  /** Namespaces in which a dry run is allowed and pods are taken; where a check of the webhook can be made. */
+  accepting(): readonly string[] {
+    const found = [...this.#findings].filter(([, { objection }]) => objection === undefined);
+    return this.#right === "Given" ? found.map(([namespace]) => namespace) : [];
+  }
+
+  /** Works until the signal aborts, then resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    this.#right = "Asking";
+    try {
+      for (;;) {
+        let waitMs: number;
+        try {
+          waitMs = await this.#look(signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          waitMs = this.#backoff.next();
+          log.warn({ err: error }, "dry runs of pods failed; they are tried again");
+        }
+        await this.#wake.wait(waitMs, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  /**
+   * Tries at most one namespace, one of which nothing is known before others.
+   * @returns when to look again, in milliseconds
+   */
+  async #look(signal: AbortSignal): Promise<number> {
+    const { clock, metrics, random, wanted } = this.#options;
+    await this.#askForRight(signal);
+    const now =
+      this.#right === "Given" ? [...wanted()].map((one) => ({ ...one, key: JSON.stringify(one.sysctls) })) : [];
+    const keys = new Map(now.map(({ namespace, key }) => [namespace, key]));
+    for (const [namespace, { key }] of this.#findings)
+      if (keys.get(namespace) !== key) this.#findings.delete(namespace);
+
+    const dueAt = ({ namespace }: WantedSysctls): number => this.#findings.get(namespace)?.again ?? -Infinity;
+    const [first] = now.toSorted((a, b) => dueAt(a) - dueAt(b));
+    const tryAt = Math.max(this.#nextTryAt, first === undefined ? Infinity : dueAt(first));
+    if (first !== undefined && tryAt <= clock.monotonic()) {
+      this.#nextTryAt = clock.monotonic() + GAP_MS * (0.5 + random());
+      const finding = await this.#try(first, first.key, signal);
+      const before = this.#findings.get(first.namespace);
+      this.#findings.set(first.namespace, finding);
+      if (before === undefined || before.objection !== finding.objection) this.#tell();
+      return 0;
+    }
+    metrics.admission.objections.set(
+      [...this.#findings.values()].filter(({ objection }) => objection !== undefined && objection !== NOT_KNOWN_YET)
+        .length,
+    );
+    return Math.min(tryAt, this.#rightAskedAt + RIGHT_AGAIN_MS) - clock.monotonic();
+  }
+
+  async #askForRight(signal: AbortSignal): Promise<void> {
+    const { clock, dryRun, log } = this.#options;
+    if (clock.monotonic() - this.#rightAskedAt < RIGHT_AGAIN_MS) return;
+    const isAllowed = await dryRun.isAllowed(signal);
+    this.#rightAskedAt = clock.monotonic();
+    const right = isAllowed ? "Given" : "NotGiven";
+    if (right === this.#right) return;
+    this.#right = right;
+    log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #try({ namespace, sysctls }: WantedSysctls, key: string, signal: AbortSignal): Promise<Finding> {
+    const { clock, dryRun, log, metrics, random } = this.#options;
+    const known = this.#findings.get(namespace);
+    const tried = await dryRun.create(namespace, { sysctls, admission: "Disabled" }, signal);
+    let objection: string | undefined;
+    let isKnown = tried.result !== "Unknown";
+    if (tried.result === "Refused") {
+      const without = await dryRun.create(namespace, { admission: "Disabled" }, signal);
+      // Refused either way: by a quota, or a rule that our small pod breaks. That says nothing of the sysctls.
+      if (without.result === "Accepted") objection = tried.message;
+      isKnown = without.result !== "Unknown";
+    }
+    metrics.admission.dryRuns.inc({ result: tried.result });
+    if (!isKnown) objection = known === undefined ? NOT_KNOWN_YET : known.objection;
+    if (objection !== undefined && isKnown && objection !== known?.objection)
+      log.warn({ namespace, objection }, "pods with the keepalive's sysctls would be refused here: they are left out");
+    const againMs = (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
+    return { key, objection, again: clock.monotonic() + againMs };
+  }
+}
