@@ -1,14 +1,17 @@
 /**
- * `npm test`: prepares the real components, runs the unit tests and then the integration tests, and ends with one line
- * that says how many passed and failed. `--nightly` asks for the long versions; further words select test files.
+ * `npm test`: prepares the real components, runs the unit tests, the integration tests and those on a real node, and
+ * ends with one line that says how many passed and failed. `--nightly` asks for the long versions; further words select
+ * test files.
  */
 import { parseArgs } from "node:util";
 
 import { startVitest, type TestModule, type Vitest } from "vitest/node";
 
+import { NODE_PROGRAMS } from "./env/node/real-node.ts";
+import { whyNoRealNode } from "./env/node/requirements.ts";
 import { findKubectl, findNacos, findPrograms } from "./env/programs.ts";
 
-const PROJECTS = ["unit", "integration"];
+const PROJECTS = ["unit", "integration", "e2e"];
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 
@@ -23,11 +26,19 @@ async function prepareComponents(): Promise<void> {
       ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "etcdctl", "etcdutl", "kwok", "consul"],
       say,
     ).then(() => findKubectl(say)),
+    prepareRealNode(),
     // Its tests say that they are skipped where there is no Java.
     findNacos(say).catch((error: unknown) =>
       say(`no Nacos: ${error instanceof Error ? error.message : String(error)}`),
     ),
   ]);
+}
+
+/** Its tests say that they are skipped where there can be none. */
+async function prepareRealNode(): Promise<void> {
+  const obstacle = whyNoRealNode();
+  if (obstacle === undefined) await findPrograms(NODE_PROGRAMS, say);
+  else say(`no real node: ${obstacle}`);
 }
 
 /** Adds up the results; errors outside of a test (a file that does not load, a hook that throws) count as failures. */

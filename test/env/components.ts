@@ -1,7 +1,9 @@
 /** What there is to run, in which version, and where it is found. */
-import { accessSync, constants } from "node:fs";
+import { createHash } from "node:crypto";
+import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** A component whose programs are built from a Go module that lies in `components/<name>/`. */
 export interface GoComponent {
@@ -34,6 +36,7 @@ const GO_COMPONENTS = [
       "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
       "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
       kubectl: "k8s.io/kubernetes/cmd/kubectl",
+      kubelet: "k8s.io/kubernetes/cmd/kubelet",
     },
     variables: kubernetesVariables,
   },
@@ -49,7 +52,28 @@ const GO_COMPONENTS = [
   },
   { name: "consul", version: "1.19.2", programs: { consul: "github.com/hashicorp/consul" }, variables: {} },
   { name: "kwok", version: "0.8.0", programs: { kwok: "sigs.k8s.io/kwok/cmd/kwok" }, variables: {} },
+  {
+    name: "containerd",
+    version: "2.4.2",
+    programs: {
+      containerd: "github.com/containerd/containerd/v2/cmd/containerd",
+      "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+      ctr: "github.com/containerd/containerd/v2/cmd/ctr",
+    },
+    variables: { "github.com/containerd/containerd/v2/version.Version": "2.4.2" },
+  },
+  // Our own: what is kept of an older source is not found.
+  { name: "probe", version: digestOf("probe"), programs: { probe: "hygeia.dev/probe" }, variables: {} },
 ] as const satisfies readonly GoComponent[];
+
+/** Of the source in `components/<name>/`. */
+function digestOf(name: string): string {
+  const directory = fileURLToPath(new URL(`components/${name}/`, import.meta.url));
+  const hash = createHash("sha256");
+  for (const file of readdirSync(directory).sort())
+    hash.update(`${file}\n`).update(readFileSync(join(directory, file)));
+  return hash.digest("hex").slice(0, 12);
+}
 
 type KeysOf<T> = T extends unknown ? keyof T : never;
 

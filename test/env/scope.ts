@@ -14,6 +14,7 @@ export class Scope {
   readonly #directories: string[] = [];
   readonly #ports: number[] = [];
   readonly #children: Scope[] = [];
+  readonly #cleanups: (() => Promise<void>)[] = [];
 
   /** A part that can be stopped by itself, and is with the whole. */
   child(): Scope {
@@ -47,10 +48,16 @@ export class Scope {
     return ports;
   }
 
+  /** Runs once every process was told to end and before the data is removed; not at all after {@link release}. */
+  onStop(cleanup: () => Promise<void>): void {
+    this.#cleanups.push(cleanup);
+  }
+
   /** Ends every process, at the same time, then removes the data. */
   async stop(): Promise<void> {
     const parts = [...this.#processes.splice(0), ...this.#children.splice(0)];
     await Promise.all(parts.map((part) => part.stop()));
+    for (const cleanup of this.#cleanups.splice(0)) await cleanup();
     releasePorts(this.#ports.splice(0));
     for (const directory of this.#directories.splice(0)) removeTemporaryDirectory(directory);
   }

@@ -64,9 +64,13 @@ export class EtcdGate {
     this.#free = free;
   }
 
-  /** From now on evictions pass; those that wait go on waiting. */
+  /**
+   * From now on evictions pass; those that wait go on waiting, and so do those that come after them over the same
+   * connection: what a process has sent before it was stopped may still be on its way.
+   */
   disarm(): void {
     this.#stop = undefined;
+    for (const connection of this.#connections) connection.keepStopping();
   }
 
   /** Evictions that wait now. */
@@ -76,7 +80,7 @@ export class EtcdGate {
 
   /** Lets them go on to etcd, in the order they came. */
   release(): void {
-    this.disarm();
+    this.#stop = undefined;
     for (const connection of this.#connections) connection.release();
   }
 
@@ -104,6 +108,8 @@ class Connection {
   #greeted = false;
   /** The newest stream when an eviction passed after which nothing more is to pass. */
   #lastStream = Infinity;
+  /** Something waits, so that what comes after it waits too. */
+  #isBlocked = false;
   /** Frames of stopped streams. */
   readonly #stopped = new Map<number, Buffer[]>();
 
@@ -119,7 +125,12 @@ class Connection {
     return this.#stopped.size;
   }
 
+  keepStopping(): void {
+    this.#isBlocked = this.#stopped.size > 0;
+  }
+
   release(): void {
+    this.#isBlocked = false;
     for (const frames of this.#stopped.values()) for (const frame of frames) this.#server.write(frame);
     this.#stopped.clear();
     this.#lastStream = Infinity;
@@ -149,7 +160,7 @@ class Connection {
     const isEviction = frame.readUInt8(3) === DATA && frame.includes(MARK);
     const stop = isEviction ? this.#stopNext() : undefined;
     let frames = this.#stopped.get(stream);
-    const isStopped = stop === "BeforeWrite" || stream > this.#lastStream;
+    const isStopped = stop === "BeforeWrite" || (isEviction && this.#isBlocked) || stream > this.#lastStream;
     if (frames === undefined && isStopped) this.#stopped.set(stream, (frames = []));
     if (stop === "AfterWrite") this.#lastStream = Math.min(this.#lastStream, stream);
     if (frames === undefined) this.#server.write(frame);

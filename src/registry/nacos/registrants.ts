@@ -6,9 +6,9 @@ import { presumedWriter, type Writers, writersOf } from "./writers.ts";
 
 /** Services asked for side by side. */
 const PARALLEL = 8;
-/** More new clients than these are not asked one by one: all services are. */
+/** More new connections than these are not asked one by one: all services are. */
 const MANY_CLIENTS = 64;
-/** So long a new client is asked what it has registered, milliseconds. */
+/** So long a new connection is asked what has been registered through it, milliseconds. */
 const YOUNG_MS = 10_000;
 /** Services that are asked again in one round though nothing of them is known to have changed. */
 const RECHECKED_AT_ONCE = 50;
@@ -58,7 +58,7 @@ export class Registrants {
   #known = new Map<string, Known>();
   #listed = groupsOf([]);
   #clients: ReadonlySet<string> | undefined;
-  /** Clients that came a while ago at most, by when: a connection is there before anything is registered through it. */
+  /** Connections that came a while ago at most, by when: a connection is there before anything is registered through it. */
   readonly #young = new Map<string, number>();
   readonly #doubted = new Set<string>();
 
@@ -128,7 +128,12 @@ export class Registrants {
       due.add(serviceKey(ref));
     const before = this.#clients;
     if (clients === undefined || before === undefined) return due;
-    for (const id of clients) if (!before.has(id)) this.#young.set(id, now());
+    for (const id of clients) {
+      if (before.has(id)) continue;
+      const address = addressOf(id);
+      if (address === undefined) this.#young.set(id, now());
+      else for (const key of this.#listed.byAddress.get(address) ?? []) due.add(key);
+    }
     for (const [id, at] of this.#young) if (!clients.has(id) || now() - at > YOUNG_MS) this.#young.delete(id);
     const came = [...this.#young.keys()];
     if (came.length > MANY_CLIENTS) return new Set(services.keys());
@@ -174,16 +179,33 @@ export function isPersistent(clientId: string): boolean {
   return clientId.endsWith("#false");
 }
 
+/**
+ * Over HTTP the server makes a client of an address at the moment something is registered at it, so that what is listed
+ * there is all that the client has. A connection says nothing of the kind.
+ */
+function addressOf(clientId: string): string | undefined {
+  return /^(.*)#(?:true|false)$/.exec(clientId)?.[1];
+}
+
 function groupsOf(instances: readonly NacosInstance[]): {
   readonly instances: readonly NacosInstance[];
   readonly services: ReadonlyMap<string, ListedService>;
+  /** Services in which something is listed at an address and port. */
+  readonly byAddress: ReadonlyMap<string, ReadonlySet<string>>;
 } {
   const services = new Map<string, ListedService>();
+  const byAddress = new Map<string, Set<string>>();
   for (const [key, listed] of Map.groupBy(instances, serviceKey)) {
     const { group = "", service = "" } = listed[0] ?? {};
     services.set(key, { ref: { group, service }, content: contentOf(listed), listed });
+    for (const { ip, port } of listed) {
+      const address = `${ip}:${String(port)}`;
+      const there = byAddress.get(address);
+      if (there === undefined) byAddress.set(address, new Set([key]));
+      else there.add(key);
+    }
   }
-  return { instances, services };
+  return { instances, services, byAddress };
 }
 
 function contentOf(listed: readonly NacosInstance[]): string {

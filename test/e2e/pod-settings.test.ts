@@ -1,0 +1,148 @@
+/** What pods that obey a policy see of it, and which pods must not be touched. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { KubeApiError } from "../support/kube-client.ts";
+import { type Pod, probeContainer, probePod, until } from "./pods.ts";
+import { parseResolvConf } from "./resolv-conf.ts";
+import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
+import { KEEPALIVE, NDOTS, type Way, writtenByAuthor } from "./way.ts";
+
+/** Further ways (a webhook, a MutatingAdmissionPolicy) go through the same tests. */
+const WAYS: readonly Way[] = [writtenByAuthor];
+
+const BASELINE_OF_1_28 = {
+  "pod-security.kubernetes.io/enforce": "baseline",
+  "pod-security.kubernetes.io/enforce-version": "v1.28",
+};
+
+/** A connection that `probe hold` keeps, and what the kernel shows of it. */
+interface HeldConnection {
+  readonly port: number;
+  readonly keepalive: boolean;
+  readonly idle: number;
+  readonly interval: number;
+  readonly count: number;
+}
+type Kind = "systemTimings" | "goTimings" | "noKeepalive";
+
+interface Socket {
+  readonly localPort: number;
+  readonly state: number;
+  readonly timer: number;
+  readonly remaining: number;
+}
+
+const ESTABLISHED = 1;
+const KEEPALIVE_TIMER = 2;
+const NO_TIMER = 0;
+
+let stage: Stage;
+
+async function start(): Promise<void> {
+  stage = await startStage({ searches: ["corp.example"] });
+}
+
+async function stop(): Promise<void> {
+  await stage.stop();
+}
+
+async function connectionsOf(pod: Pod): Promise<Record<Kind, { held: HeldConnection; socket: Socket | undefined }>> {
+  const read = (): Promise<{ code: number; stdout: string }> => stage.pods.tryExec(pod, "/probe", "held", "/held.json");
+  await until("the connections are held", async () => (await read()).code === 0);
+  const held = JSON.parse((await read()).stdout) as Record<Kind, HeldConnection>;
+  const sockets = JSON.parse(await stage.pods.exec(pod, "/probe", "sockets")) as Socket[];
+  const withSocket = (connection: HeldConnection) => ({
+    held: connection,
+    socket: sockets.find(({ localPort, state }) => localPort === connection.port && state === ESTABLISHED),
+  });
+  return {
+    systemTimings: withSocket(held.systemTimings),
+    goTimings: withSocket(held.goTimings),
+    noKeepalive: withSocket(held.noKeepalive),
+  };
+}
+
+for (const way of WAYS) {
+  describeOnRealNode(`what a policy asks for, ${way.name}`, () => {
+    beforeAll(start);
+    afterAll(stop);
+
+    test("is what every container of the pod sees", async () => {
+      const namespace = await stage.pods.namespace();
+      const sidecar = { ...probeContainer("sidecar", "wait"), restartPolicy: "Always" };
+      const pod = await stage.pods.run(namespace, way.prepare(probePod({ initContainers: [sidecar] })));
+      const { resolvConf, sysctls } = await stage.pods.environment(pod);
+      expect(parseResolvConf(resolvConf)).toEqual({
+        nameservers: ["10.255.0.10"],
+        searches: [`${namespace}.svc.cluster.local`, "svc.cluster.local", "cluster.local", "corp.example"],
+        options: [`ndots:${NDOTS}`],
+      });
+      expect(sysctls).toMatchObject(KEEPALIVE);
+      const statuses = (await stage.pods.read(pod))?.status.initContainerStatuses ?? [];
+      expect(statuses).toHaveLength(1);
+      const inSidecar = await stage.node.exec(statuses[0]?.containerID ?? "", "/probe", "environment");
+      expect(JSON.parse(inSidecar.stdout)).toMatchObject({ resolvConf, sysctls });
+    });
+
+    test("is the timing of sockets that ask for keepalive and for no time of their own", async () => {
+      const pod = await stage.pods.run(await stage.pods.namespace(), way.prepare(probePod({}, "hold", "/held.json")));
+      const { systemTimings, goTimings, noKeepalive } = await connectionsOf(pod);
+      expect(systemTimings.held).toMatchObject({ keepalive: true, idle: 600, interval: 30, count: 3 });
+      expect(systemTimings.socket?.timer).toBe(KEEPALIVE_TIMER);
+      expect(systemTimings.socket?.remaining).toBeLessThanOrEqual(600);
+      expect(systemTimings.socket?.remaining).toBeGreaterThan(500);
+
+      // Go sets 15 s itself, and the sysctls do not reach it.
+      expect(goTimings.held).toMatchObject({ keepalive: true, idle: 15, interval: 15, count: 9 });
+      expect(goTimings.socket?.timer).toBe(KEEPALIVE_TIMER);
+      expect(goTimings.socket?.remaining).toBeLessThanOrEqual(15);
+      // A socket that does not ask for keepalive has none, whatever the sysctls say.
+      expect(noKeepalive.held.keepalive).toBe(false);
+      expect(noKeepalive.socket?.timer).toBe(NO_TIMER);
+    });
+  });
+}
+
+describeOnRealNode("pods that a policy must leave as they are", () => {
+  beforeAll(start);
+  afterAll(stop);
+
+  test("a hostNetwork pod runs; with ClusterFirst it has the node's resolv.conf, without ndots", async () => {
+    const pod = await stage.pods.run(await stage.pods.namespace(), probePod({ hostNetwork: true }));
+    expect(pod.status.podIP).toBe(pod.status.hostIP);
+    expect(parseResolvConf((await stage.pods.environment(pod)).resolvConf)).toEqual({
+      nameservers: ["10.255.0.10"],
+      searches: ["corp.example"],
+      options: [],
+    });
+  });
+
+  test("a hostNetwork pod with the sysctls would be refused", async () => {
+    const namespace = await stage.pods.namespace();
+    const refused = stage.pods.create(namespace, writtenByAuthor.prepare(probePod({ hostNetwork: true })));
+    await expect(refused).rejects.toThrow(/sysctls.*may not be specified when 'hostNetwork' is true/);
+  });
+
+  test("a pod in a namespace held to the baseline of 1.28 runs; with the sysctls it would be refused", async () => {
+    const namespace = await stage.pods.namespace(BASELINE_OF_1_28);
+    const pod = await stage.pods.run(namespace, probePod());
+    expect(pod.status.phase).toBe("Running");
+    const refused = stage.pods.create(namespace, writtenByAuthor.prepare(probePod()));
+    await expect(refused).rejects.toThrow(KubeApiError);
+    await expect(refused).rejects.toThrow(/violates PodSecurity "baseline:v1.28": forbidden sysctls/);
+  });
+
+  test("the baseline of 1.29 lets the sysctls pass", async () => {
+    const labels = { ...BASELINE_OF_1_28, "pod-security.kubernetes.io/enforce-version": "v1.29" };
+    const pod = await stage.pods.run(await stage.pods.namespace(labels), writtenByAuthor.prepare(probePod()));
+    expect((await stage.pods.environment(pod)).sysctls).toMatchObject(KEEPALIVE);
+  });
+
+  test("a sysctl that the node does not hold for safe makes the pod Failed, and nothing starts it", async () => {
+    const securityContext = { sysctls: [{ name: "net.core.somaxconn", value: "1024" }] };
+    const pod = await stage.pods.create(await stage.pods.namespace(), probePod({ securityContext }));
+    const { status } = await stage.pods.become(pod, "fails", ({ status: { phase } }) => phase === "Failed");
+    expect(status.reason).toBe("SysctlForbidden");
+    expect(status.containerStatuses ?? []).toEqual([]);
+  });
+});

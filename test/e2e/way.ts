@@ -1,0 +1,35 @@
+import type { PodManifest } from "./pods.ts";
+
+/** What a policy asks for in these tests. */
+export const NDOTS = "2";
+export const KEEPALIVE = {
+  "net.ipv4.tcp_keepalive_time": "600",
+  "net.ipv4.tcp_keepalive_intvl": "30",
+  "net.ipv4.tcp_keepalive_probes": "3",
+} as const;
+
+/** How a pod comes by what a policy asks for. */
+export interface Way {
+  /** Stands in the tests' names. */
+  readonly name: string;
+  /** The pod as it is sent to the API server so that it gets NDOTS and KEEPALIVE. */
+  prepare(pod: PodManifest): PodManifest;
+}
+
+/** The pod's author writes it into the pod. */
+export const writtenByAuthor: Way = {
+  name: "written by the pod's author",
+  prepare: ({ labels, spec }) => ({
+    labels,
+    spec: {
+      ...spec,
+      dnsConfig: { ...spec.dnsConfig, options: [...(spec.dnsConfig?.options ?? []), { name: "ndots", value: NDOTS }] },
+      securityContext: {
+        sysctls: [
+          ...(spec.securityContext?.sysctls ?? []),
+          ...Object.entries(KEEPALIVE).map(([name, value]) => ({ name, value })),
+        ],
+      },
+    },
+  }),
+};

@@ -1,0 +1,3 @@
+module hygeia.dev/probe
+
+go 1.26
