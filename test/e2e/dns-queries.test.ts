@@ -31,6 +31,7 @@ const NAMES = [
   "example.com",
   S3,
   `${S3}.`,
+  "nobody",
   "nobody.example",
 ];
 
@@ -52,11 +53,17 @@ function ndots(value: number, searches: readonly string[] = []): PodDns {
   return { dnsPolicy: "ClusterFirst", config: { searches, options: [{ name: "ndots", value: String(value) }] } };
 }
 
+function withOption(name: string): PodDns {
+  return { dnsPolicy: "ClusterFirst", config: { options: [{ name }] } };
+}
+
 const PODS: Readonly<Record<string, PodDns>> = {
   "three search domains, ndots 5 as the kubelet has it": { dnsPolicy: "ClusterFirst" },
   "three search domains, ndots 3": ndots(3),
   "three search domains, ndots 2": ndots(2),
   "three search domains, ndots 1": ndots(1),
+  "three search domains, no-aaaa": withOption("no-aaaa"),
+  "three search domains, no-tld-query": withOption("no-tld-query"),
   "five search domains, ndots 5 as the kubelet has it": { dnsPolicy: "ClusterFirst", config: { searches: MORE } },
   "five search domains, ndots 2": ndots(2, MORE),
 };

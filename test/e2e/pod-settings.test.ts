@@ -6,9 +6,9 @@ import { type Pod, probeContainer, probePod, until } from "./pods.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
 import { KEEPALIVE, NDOTS, type Way, writtenByAuthor } from "./way.ts";
+import { setByWebhook } from "./webhook-way.ts";
 
-/** Further ways (a webhook, a MutatingAdmissionPolicy) go through the same tests. */
-const WAYS: readonly Way[] = [writtenByAuthor];
+const WAYS: readonly Way[] = [writtenByAuthor, setByWebhook];
 
 const BASELINE_OF_1_28 = {
   "pod-security.kubernetes.io/enforce": "baseline",
@@ -64,11 +64,13 @@ async function connectionsOf(pod: Pod): Promise<Record<Kind, { held: HeldConnect
 
 for (const way of WAYS) {
   describeOnRealNode(`what a policy asks for, ${way.name}`, () => {
-    beforeAll(start);
+    beforeAll(async () => {
+      stage = await way.start({ searches: ["corp.example"] });
+    });
     afterAll(stop);
 
     test("is what every container of the pod sees", async () => {
-      const namespace = await stage.pods.namespace();
+      const namespace = await way.namespace(stage);
       const sidecar = { ...probeContainer("sidecar", "wait"), restartPolicy: "Always" };
       const pod = await stage.pods.run(namespace, way.prepare(probePod({ initContainers: [sidecar] })));
       const { resolvConf, sysctls } = await stage.pods.environment(pod);
@@ -85,7 +87,7 @@ for (const way of WAYS) {
     });
 
     test("is the timing of sockets that ask for keepalive and for no time of their own", async () => {
-      const pod = await stage.pods.run(await stage.pods.namespace(), way.prepare(probePod({}, "hold", "/held.json")));
+      const pod = await stage.pods.run(await way.namespace(stage), way.prepare(probePod({}, "hold", "/held.json")));
       const { systemTimings, goTimings, noKeepalive } = await connectionsOf(pod);
       expect(systemTimings.held).toMatchObject({ keepalive: true, idle: 600, interval: 30, count: 3 });
       expect(systemTimings.socket?.timer).toBe(KEEPALIVE_TIMER);

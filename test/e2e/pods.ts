@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 import { type ControlPlane, PROBE_IMAGE, type RealNode } from "../env/index.ts";
-import { KubeClient, type KubeObject } from "../support/kube-client.ts";
+import { KubeClient, type KubeObject, type Query } from "../support/kube-client.ts";
 
 /** The parts of a pod's spec that these tests set. */
 export interface PodSpec {
@@ -102,9 +102,9 @@ export class Pods {
   }
 
   /** @throws KubeApiError when the API server refuses it */
-  async create(namespace: string, { labels, spec }: PodManifest): Promise<Pod> {
+  async create(namespace: string, { labels, spec }: PodManifest, query: Query = {}): Promise<Pod> {
     const metadata = { name: `pod-${++this.#names}`, labels };
-    return this.client.create<Pod>(`/api/v1/namespaces/${namespace}/pods`, { metadata, spec });
+    return this.client.create<Pod>(`/api/v1/namespaces/${namespace}/pods`, { metadata, spec }, query);
   }
 
   async read(pod: Pod): Promise<Pod | undefined> {

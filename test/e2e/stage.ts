@@ -19,19 +19,26 @@ export interface Stage {
   stop(): Promise<void>;
 }
 
+export type StageOptions = Pick<RealNodeOptions, "searches" | "files">;
+
 /** @param options of the node */
-export async function startStage(options: Pick<RealNodeOptions, "searches" | "files"> = {}): Promise<Stage> {
+export async function startStage(options: StageOptions = {}): Promise<Stage> {
   const scope = new Scope();
   try {
     const controlPlane = await startControlPlane({ controllerManager: true, scheduler: true, scope });
-    const node = await startRealNode(controlPlane, { ...options, scope });
-    const pods = new Pods(controlPlane, node);
-    scope.onStop(() => pods.close());
-    return { controlPlane, node, pods, stop: () => scope.stop() };
+    return await startStageOn(controlPlane, scope, options);
   } catch (error) {
     await scope.stop();
     throw error;
   }
+}
+
+/** Adds the node to a control plane that has a controller manager and a scheduler. */
+export async function startStageOn(controlPlane: ControlPlane, scope: Scope, options: StageOptions): Promise<Stage> {
+  const node = await startRealNode(controlPlane, { ...options, scope });
+  const pods = new Pods(controlPlane, node);
+  scope.onStop(() => pods.close());
+  return { controlPlane, node, pods, stop: () => scope.stop() };
 }
 
 const obstacle = whyNoRealNode();

@@ -1,4 +1,5 @@
 import type { PodManifest } from "./pods.ts";
+import { type Stage, type StageOptions, startStage } from "./stage.ts";
 
 /** What a policy asks for in these tests. */
 export const NDOTS = "2";
@@ -12,6 +13,10 @@ export const KEEPALIVE = {
 export interface Way {
   /** Stands in the tests' names. */
   readonly name: string;
+  /** Starts a cluster with a real node in which it works. */
+  start(options: StageOptions): Promise<Stage>;
+  /** A namespace in which it works. */
+  namespace(stage: Stage): Promise<string>;
   /** The pod as it is sent to the API server so that it gets NDOTS and KEEPALIVE. */
   prepare(pod: PodManifest): PodManifest;
 }
@@ -19,6 +24,8 @@ export interface Way {
 /** The pod's author writes it into the pod. */
 export const writtenByAuthor: Way = {
   name: "written by the pod's author",
+  start: startStage,
+  namespace: ({ pods }) => pods.namespace(),
   prepare: ({ labels, spec }) => ({
     labels,
     spec: {

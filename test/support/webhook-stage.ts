@@ -120,10 +120,14 @@ export class WebhookStage {
     front.setBackends(() => [...this.#replicas].map(({ webhook }) => webhook.port));
   }
 
-  static async start(): Promise<WebhookStage> {
+  /** @param parts of the control plane besides the API server; none by default */
+  static async start(
+    parts: { readonly controllerManager?: boolean; readonly scheduler?: boolean } = {},
+  ): Promise<WebhookStage> {
     const scope = new Scope();
     try {
       const controlPlane = await startControlPlane({
+        ...parts,
         scope,
         // Pods are created here, and no controller makes the ServiceAccounts that they would need.
         apiserverFlags: ["--disable-admission-plugins=ServiceAccount"],
