@@ -53,10 +53,14 @@ test("a 410 is filled by a list, and nothing that happened meanwhile is missed",
   const gone = await bench.create("gone");
   const { sink, reflector } = await bench.start();
   await eventually(() => expect(sink.names).toEqual(["gone", "kept"]));
+  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  // Both happen while no watch runs, so that only the list can tell.
+  const pause = bench.proxy.rule({ match: bench.isWatch, action: hold() });
   const held = bench.proxy.rule({ match: bench.isWatch, action: answer({ status: 410, reason: "Expired" }), times: 1 });
   bench.proxy.cut(bench.isWatch);
   await bench.remove("gone");
   await bench.create("new");
+  pause.remove();
   await eventually(() => expect(sink.lists).toBe(2));
   await eventually(() => expect(sink.names).toEqual(["kept", "new"]));
   expect(held.applied).toBe(1);
