@@ -116,6 +116,7 @@ describe("the leader is stopped in the middle of a batch and continued when anot
     await stage.die(lookedAt);
     await eventually("the last looks of the others are under way", () => looks.applied >= LOOKS);
     first.pause();
+    await etcdGate.untilQuiet();
     etcdGate.disarm();
     consulGate.disarm();
     const finished = first.log.having({ step: "done" }).length;

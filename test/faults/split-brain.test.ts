@@ -97,6 +97,7 @@ test("the leader is stopped in the middle of a batch and continued when another 
   await stage.fixture.each(victims.slice(HEIRS), (victim) => stage.crash(victim));
   await eventually("many deletes are on their way", () => gate.held >= ON_THEIR_WAY);
   first.pause();
+  await gate.untilQuiet();
   gate.disarm();
   expect(isLeading(second)).toBe(false);
 

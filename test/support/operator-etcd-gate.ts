@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** Stands in the undo record, which goes out with every eviction and with nothing else; gRPC sends it as it is. */
 const MARK = Buffer.from('"modRevision":');
@@ -8,6 +9,10 @@ const PREFACE_LENGTH = 24;
 /** RFC 9113, 4.1: length, type, flags, stream. */
 const FRAME_HEADER_LENGTH = 9;
 const DATA = 0;
+
+/** What a stopped process has sent lies in this machine's sockets: it is read as soon as this process has its turn. */
+const LOOK_MS = 20;
+const LOOKS = 5;
 
 /**
  * Where evictions are stopped:
@@ -24,6 +29,8 @@ export class EtcdGate {
   #stop: GateStop | undefined;
   /** So many evictions pass before one is stopped. */
   #free = 0;
+  /** Chunks that came from clients so far. */
+  #received = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -37,6 +44,7 @@ export class EtcdGate {
       const server = connect({ host, port: Number(port), noDelay: true });
       const connection = new Connection(client, server, () => gate.#stopNext());
       gate.#connections.add(connection);
+      client.on("data", () => (gate.#received += 1));
       for (const socket of [client, server]) {
         socket.on("error", () => connection.end());
         socket.on("close", () => {
@@ -64,13 +72,18 @@ export class EtcdGate {
     this.#free = free;
   }
 
-  /**
-   * From now on evictions pass; those that wait go on waiting, and so do those that come after them over the same
-   * connection: what a process has sent before it was stopped may still be on its way.
-   */
+  /** Resolves when nothing comes any more: all that a process had sent before it was stopped is here. */
+  async untilQuiet(): Promise<void> {
+    for (let quiet = 0; quiet < LOOKS;) {
+      const before = this.#received;
+      await delay(LOOK_MS);
+      quiet = this.#received === before ? quiet + 1 : 0;
+    }
+  }
+
+  /** From now on evictions pass; those that wait go on waiting. */
   disarm(): void {
     this.#stop = undefined;
-    for (const connection of this.#connections) connection.keepStopping();
   }
 
   /** Evictions that wait now. */
@@ -80,7 +93,7 @@ export class EtcdGate {
 
   /** Lets them go on to etcd, in the order they came. */
   release(): void {
-    this.#stop = undefined;
+    this.disarm();
     for (const connection of this.#connections) connection.release();
   }
 
@@ -108,8 +121,6 @@ class Connection {
   #greeted = false;
   /** The newest stream when an eviction passed after which nothing more is to pass. */
   #lastStream = Infinity;
-  /** Something waits, so that what comes after it waits too. */
-  #isBlocked = false;
   /** Frames of stopped streams. */
   readonly #stopped = new Map<number, Buffer[]>();
 
@@ -125,12 +136,7 @@ class Connection {
     return this.#stopped.size;
   }
 
-  keepStopping(): void {
-    this.#isBlocked = this.#stopped.size > 0;
-  }
-
   release(): void {
-    this.#isBlocked = false;
     for (const frames of this.#stopped.values()) for (const frame of frames) this.#server.write(frame);
     this.#stopped.clear();
     this.#lastStream = Infinity;
@@ -160,7 +166,7 @@ class Connection {
     const isEviction = frame.readUInt8(3) === DATA && frame.includes(MARK);
     const stop = isEviction ? this.#stopNext() : undefined;
     let frames = this.#stopped.get(stream);
-    const isStopped = stop === "BeforeWrite" || (isEviction && this.#isBlocked) || stream > this.#lastStream;
+    const isStopped = stop === "BeforeWrite" || stream > this.#lastStream;
     if (frames === undefined && isStopped) this.#stopped.set(stream, (frames = []));
     if (stop === "AfterWrite") this.#lastStream = Math.min(this.#lastStream, stream);
     if (frames === undefined) this.#server.write(frame);
