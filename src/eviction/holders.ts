@@ -12,7 +12,10 @@ export async function readHolders(
   live: LivePods,
   signal: AbortSignal,
 ): Promise<readonly PodRecord[]> {
-  return canBeSelected(endpoint, cluster) ? await live.atAddress(endpoint.host, signal) : await live.all(signal);
+  if (!canBeSelected(endpoint, cluster)) return await live.all(signal);
+  const { live: running, tombstones } = cluster.lookup(endpoint.host, endpoint.port);
+  const expected = [...running, ...tombstones].map(({ pod }) => pod);
+  return await live.atAddress(endpoint.host, signal, expected);
 }
 
 /**

@@ -44,6 +44,8 @@ export interface CallRequest {
   readonly body?: unknown;
   /** Default `application/json`; for server-side apply `application/apply-patch+yaml` (JSON is YAML). */
   readonly contentType?: string;
+  /** Default `application/json`. Some other form of JSON, such as a Table. */
+  readonly accept?: string;
   /** Until the answer must be complete, in milliseconds. Default 30 s. */
   readonly deadlineMs?: number;
   readonly signal?: AbortSignal;
@@ -199,7 +201,7 @@ export class KubeTransport {
       const lease = await scope.race(this.#pools.lease(kind));
       const headers: Record<string, string> = {
         ...lease.headers,
-        accept: "application/json",
+        accept: call.accept ?? "application/json",
         "user-agent": this.#userAgent,
       };
       let body: string | null = null;
