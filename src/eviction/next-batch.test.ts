@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
+import { ManualClock } from "../../test/support/manual-clock.ts";
 import { NextBatch } from "./next-batch.ts";
 
 const never = new AbortController().signal;
@@ -102,6 +103,39 @@ describe("a shared read", () => {
     await expect(new NextBatch(reads.read).join(AbortSignal.abort())).rejects.toThrow();
     await settle();
     expect(reads.begun).toBe(0);
+  });
+
+  test.each<[string, (reads: Reads) => Promise<void>]>([
+    ["succeeded", (reads) => reads.end(0)],
+    ["failed", (reads) => reads.fail(0)],
+  ])("that %s is followed by a rest, in proportion to the time it took", async (_, end) => {
+    const clock = new ManualClock();
+    const reads = new Reads();
+    const batch = new NextBatch(reads.read, { clock, share: 2 });
+    const first = batch.join(never).catch(() => undefined);
+    await clock.advance(100);
+    await end(reads);
+    await first;
+    const next = batch.join(never);
+    await clock.advance(199);
+    expect(reads.begun).toBe(1);
+    await clock.advance(1);
+    expect(reads.begun).toBe(2);
+    await reads.end(1);
+    expect(await next).toBe(1);
+  });
+
+  test("rests no longer than two seconds", async () => {
+    const clock = new ManualClock();
+    const reads = new Reads();
+    const batch = new NextBatch(reads.read, { clock, share: 3 });
+    const first = batch.join(never);
+    await clock.advance(10_000);
+    await reads.end(0);
+    await first;
+    void batch.join(never);
+    await clock.advance(2_000);
+    expect(reads.begun).toBe(2);
   });
 
   test("began after every caller of it asked, and one at a time, in any order of events", async () => {

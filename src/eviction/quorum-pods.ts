@@ -11,14 +11,14 @@ import { readObject } from "../kube/watch.ts";
 import { type AddressCounts, readAddressCounts } from "./address-counts.ts";
 import type { LivePods } from "./live-pods.ts";
 import { NextBatch } from "./next-batch.ts";
-import { Slots } from "./slots.ts";
+import { Slots } from "../net/slots.ts";
 
 /** Reads under way at once for addresses that the shared read did not settle. */
 const MAX_CONCURRENT = 8;
 /** More pods than that at one address are not read one by one. */
 const MAX_EXPECTED = 3;
 /** Reads that scan every pod in the server leave it alone for so many times as long as they took. */
-const REST = { address: 1, counts: 1, pending: 3 } as const;
+const REST = { address: 1, counts: 3, pending: 7 } as const;
 /** How often a list is begun anew because its continue token expired, before it is given up. */
 const MAX_RESTARTS = 3;
 const PAGE_SIZE = 500;

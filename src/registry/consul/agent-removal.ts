@@ -1,5 +1,6 @@
 import type { Clock } from "../../clock/clock.ts";
 import { neverConnected } from "../connection-error.ts";
+import { Slots } from "../../net/slots.ts";
 import { RegistryError } from "../errors.ts";
 import type { AgentRoutes } from "./agents.ts";
 import { readEntry } from "./catalog.ts";
@@ -11,7 +12,11 @@ import type { Eviction } from "./writes.ts";
 
 /** An agent tells the servers of a deregistration at once, but answers before: so long we look for it, milliseconds. */
 const SYNC_PATIENCE_MS = 2_000;
-const LOOK_EVERY_MS = 25;
+/** Between two looks, milliseconds: at first, and at most, for it doubles. A busy server is not to be asked often. */
+const FIRST_LOOK_MS = 25;
+const LONGEST_LOOK_MS = 400;
+/** Deregistrations under way at one agent: each makes it compare all that it keeps with what the servers have. */
+const AT_ONE_AGENT = 4;
 
 export interface AgentRemovalOptions {
   readonly routes: AgentRoutes;
@@ -25,6 +30,8 @@ export interface AgentRemovalOptions {
 /** Removes entries at the agents that keep them. An agent compares nothing: the look just before is all there is. */
 export class AgentRemoval {
   readonly #options: AgentRemovalOptions;
+  /** By node. */
+  readonly #slots = new Map<string, Slots>();
 
   constructor(options: AgentRemovalOptions) {
     this.#options = options;
@@ -43,7 +50,7 @@ export class AgentRemoval {
       throw new RegistryError("Unreachable", `the agent of node ${node} keeps the entry and can not be reached`);
     }
     try {
-      const outcome = await this.#ask(client, route.address, eviction, signal);
+      const outcome = await this.#slotsOf(node).run(() => this.#ask(client, route.address, eviction, signal), signal);
       routes.answered(node);
       if (outcome !== "Done") await this.#forgetUndo(client, eviction, signal);
       else await this.#awaitAbsence(client, eviction, signal);
@@ -58,6 +65,12 @@ export class AgentRemoval {
       if (!isLost(error) || neverConnected(error)) await this.#forgetUndo(client, eviction, signal);
       throw error;
     }
+  }
+
+  #slotsOf(node: string): Slots {
+    let slots = this.#slots.get(node);
+    if (slots === undefined) this.#slots.set(node, (slots = new Slots(AT_ONE_AGENT)));
+    return slots;
   }
 
   async #ask(
@@ -88,7 +101,7 @@ export class AgentRemoval {
   async #awaitAbsence(client: ConsulClient, { id, record }: Eviction, signal: AbortSignal): Promise<void> {
     const { clock, callTimeout } = this.#options;
     const until = clock.monotonic() + SYNC_PATIENCE_MS;
-    for (;;) {
+    for (let pause = FIRST_LOOK_MS; ; pause = Math.min(LONGEST_LOOK_MS, pause * 2)) {
       try {
         const entry = await readEntry(client, id, record.service, within(callTimeout, signal));
         if (entry === undefined || clock.monotonic() > until) return;
@@ -97,7 +110,7 @@ export class AgentRemoval {
         if (error instanceof RegistryError) return;
         throw error;
       }
-      await clock.sleep(LOOK_EVERY_MS, signal);
+      await clock.sleep(pause, signal);
     }
   }
 

@@ -6,8 +6,12 @@ import { type ConsulClient, within } from "./client.ts";
 import { isObject } from "./model.ts";
 import type { AgentAddress, AgentRoute } from "./ownership.ts";
 
-/** How long an agent that did not answer counts as out of reach before it is tried again, milliseconds. */
-const BROKEN_FOR_MS = 60_000;
+/**
+ * How long an agent that did not answer counts as out of reach before it is tried again, milliseconds: the first time, and
+ * at most, for it doubles with each time. One that was only busy is soon tried again.
+ */
+const BROKEN_FOR_MS = 5_000;
+const LONGEST_BROKEN_MS = 60_000;
 
 /** What is asked of an endpoint to know whose agent it is must not hold up the start, milliseconds. */
 const SELF_TIMEOUT_MS = 2_000;
@@ -20,6 +24,13 @@ export interface AgentRoutesOptions {
   readonly clock: Clock;
 }
 
+/** An agent did not answer. Times are local monotonic milliseconds. */
+interface Break {
+  readonly why: string;
+  readonly until: number;
+  readonly lasts: number;
+}
+
 /**
  * The ways to agents: endpoints of the Registry that say that they are one, and, where a port is given, the address that
  * the catalog has for a node.
@@ -28,7 +39,7 @@ export class AgentRoutes {
   readonly #options: AgentRoutesOptions;
   readonly #endpoints = new Map<string, string>();
   readonly #asked = new Set<string>();
-  readonly #broken = new Map<string, { readonly why: string; readonly at: number }>();
+  readonly #broken = new Map<string, Break>();
   #addresses: ReadonlyMap<string, string> = new Map();
   #scheme = "http";
 
@@ -60,14 +71,18 @@ export class AgentRoutes {
     const address = this.#addressOf(node);
     if (address === undefined) return { kind: "Unknown" };
     const broken = this.#broken.get(node);
-    if (broken === undefined || this.#options.clock.monotonic() - broken.at > BROKEN_FOR_MS)
-      return { kind: "Open", address };
+    if (broken === undefined || this.#options.clock.monotonic() > broken.until) return { kind: "Open", address };
     return { kind: "Broken", why: broken.why };
   }
 
   /** The agent of the node did not answer. */
   broken(node: string, why: string): void {
-    this.#broken.set(node, { why, at: this.#options.clock.monotonic() });
+    const now = this.#options.clock.monotonic();
+    const before = this.#broken.get(node);
+    // Requests that were under way together fail together.
+    if (before !== undefined && now <= before.until) return;
+    const lasts = before === undefined ? BROKEN_FOR_MS : Math.min(LONGEST_BROKEN_MS, before.lasts * 2);
+    this.#broken.set(node, { why, until: now + lasts, lasts });
   }
 
   answered(node: string): void {

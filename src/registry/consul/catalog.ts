@@ -2,7 +2,15 @@ import { RegistryError } from "../errors.ts";
 import { type Answer, type ConsulCall, type ConsulClient, Refused, within } from "./client.ts";
 import type { EntryId } from "./entry-id.ts";
 import { quoted } from "./filter.ts";
-import { type CatalogEntry, type CatalogNode, type CatalogService, healthEntriesIn, nodesIn } from "./model.ts";
+import {
+  type CatalogEntry,
+  type CatalogNode,
+  type CatalogService,
+  healthEntriesIn,
+  isObject,
+  nodesIn,
+} from "./model.ts";
+import { conflictsIn, scopeOf } from "./transaction.ts";
 
 /** A filter that no node, service or check meets: the answer is an index alone. */
 const NOTHING = { node: 'Node == ""', check: 'CheckID == ""' } as const;
@@ -129,25 +137,29 @@ async function readNamed(
   return found.find((entry) => entry.node.Node === id.node && entry.service.ID === id.service);
 }
 
-/** The name under which a node has a service of this id. */
+/**
+ * The name under which a node has a service of this id. A transaction that only reads finds it by its key; every other
+ * request reads all that the node has, which may be thousands.
+ */
 async function nameOf(client: ConsulClient, id: EntryId, call: ConsulCall): Promise<string | undefined> {
-  const path = "/catalog/node-services/{node}";
-  const query = { ...CONSISTENT, filter: `ID == ${quoted(id.service)}` };
+  const Service = { Verb: "get", Node: id.node, Service: { ...scopeOf(client.scope), ID: id.service } };
   let answer: Answer;
   try {
-    answer = await client.send(
-      "catalog.nodeServices",
-      { method: "GET", path, params: { node: id.node }, query },
-      call,
-      [404],
-    );
+    const request = { method: "PUT", path: "/txn", query: CONSISTENT, body: [{ Service }] } as const;
+    answer = await client.send("transaction.get", request, call, [409]);
   } catch (error) {
-    if (error instanceof Refused) return undefined;
-    throw error;
+    if (!(error instanceof Refused)) throw error;
+    const [conflict] = conflictsIn(error.body);
+    if (conflict?.what.includes("doesn't exist") === true) return undefined;
+    throw new RegistryError("NotUnderstood", `a service that is looked up by its id: ${conflict?.what ?? "refused"}`);
   }
-  indexOf(answer, client);
-  const { Services } = (answer.body ?? {}) as { readonly Services?: readonly Partial<CatalogService>[] | null };
-  return complete(answer, Services ?? []).find(({ ID }) => ID === id.service)?.Service;
+  if (!answer.knownLeader) throw new RegistryError("NoLeader", `${client.endpoint}: the server knows of no leader`);
+  const results: unknown = isObject(answer.body) ? answer.body["Results"] : undefined;
+  const found = Array.isArray(results) ? (results as readonly unknown[]).find(isObject) : undefined;
+  // What the token may not read is left out of the results without a word.
+  if (found === undefined)
+    throw new RegistryError("FilteredByACLs", "the token may not see the entry, or whether there is one");
+  return (found["Service"] as Partial<CatalogService> | undefined)?.Service;
 }
 
 /** Nothing found in an answer that was filtered is nothing known. */

@@ -133,6 +133,11 @@ export class ConsulClient {
     return this.#connection.token !== undefined;
   }
 
+  /** What every request names. */
+  get scope(): ConsulScope {
+    return this.#scope;
+  }
+
   /** Requests may be for another datacenter than the endpoint's own. */
   get namesDatacenter(): boolean {
     return this.#scope.datacenter !== undefined;

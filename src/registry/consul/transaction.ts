@@ -68,7 +68,8 @@ export function valueOf(text: string): string {
   return Buffer.from(text).toString("base64");
 }
 
-function conflictsIn(body: unknown): readonly Conflict[] {
+/** Why a transaction was refused, of the body of its answer. */
+export function conflictsIn(body: unknown): readonly Conflict[] {
   const errors: unknown = isObject(body) ? body["Errors"] : undefined;
   if (!Array.isArray(errors)) return [];
   return errors.filter(isObject).map(({ OpIndex, What }) => ({ operation: Number(OpIndex), what: String(What) }));
