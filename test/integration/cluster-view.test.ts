@@ -201,10 +201,16 @@ test("a policy that names services by an annotation predicts those of pods that 
   const { resourceVersion } = cluster.view.pod(named.uid)?.pod ?? {};
   events.length = 0;
   const object = projectPolicy({
-    metadata: { name: "late", uid: "u", resourceVersion: "1", generation: 1, creationTimestamp: "2026-01-01T00:00:00Z" },
+    metadata: {
+      name: "late",
+      uid: "u",
+      resourceVersion: "1",
+      generation: 1,
+      creationTimestamp: "2026-01-01T00:00:00Z",
+    },
     spec: { registration: { registries: [{ name: "main" }], service: { from: "Annotation", key } } },
   });
-  policies.apply([{ type: "Added", object, createdAfter: -Infinity }], "Watch");
+  policies.apply([{ type: "Added", object, createdAfter: -Infinity }]);
   await eventually(() => {
     expect(predictions.servicesOf(named.uid)).toEqual([{ policy: "late", service: "orders", port: undefined }]);
   });
