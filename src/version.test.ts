@@ -1,4 +1,7 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { expect, test } from "vitest";
 
@@ -16,4 +19,11 @@ test("one line tells all that is known", () => {
   const known = { version: "1.2.3", commit: "1a2b3c4", node: "24.0.0" };
   expect(describeBuild(known)).toBe("hygeia 1.2.3 (commit 1a2b3c4), Node 24.0.0\n");
   expect(describeBuild({ ...known, commit: "" })).toBe("hygeia 1.2.3, Node 24.0.0\n");
+});
+
+test("--version prints it and ends well, whatever else is asked for", async () => {
+  const main = fileURLToPath(new URL("main.ts", import.meta.url));
+  const env = { ...process.env, HYGEIA_COMMIT: "1a2b3c4" };
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [main, "--dry-run", "--version"], { env });
+  expect({ stdout, stderr }).toEqual({ stdout: describeBuild(buildInfo(env)), stderr: "" });
 });

@@ -152,7 +152,7 @@ describe("a policy that is refused names the field", () => {
     "of which all are missing": {
       spec: { mode: "Enforce" },
       reason: "InvalidSpec",
-      message: /^spec: must have at least one of registration, dns, keepalive and lifecycle$/,
+      message: /^spec: must have at least one of registration, dns, keepalive and lifecycle: /,
     },
     "of a naming rule without its key": {
       spec: { registration: { ...registration, service: { from: "Label" } } },

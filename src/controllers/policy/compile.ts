@@ -16,6 +16,7 @@ import type { PodRecord } from "../../cluster/types.ts";
 import { HygeiaError } from "../../errors.ts";
 import type { ObjectIdentity } from "../../kube/types.ts";
 import { keepaliveNests } from "../../lint/keepalive.ts";
+import { emptySpecProblems } from "../../lint/pod-rules.ts";
 import type { CompiledPolicy } from "../types.ts";
 
 /** A policy whose two selectors can be asked one at a time, so that the namespace's answer can be kept. */
@@ -88,9 +89,8 @@ class Refusal extends HygeiaError {
 function compileParsed(policy: RegistrationPolicy): MatchingPolicy {
   const { metadata, spec } = policy;
   const { namespaceSelector, podSelector } = spec.match;
-  if ([spec.registration, spec.dns, spec.keepalive, spec.lifecycle].every((part) => part === undefined)) {
-    throw new Refusal("InvalidSpec", "spec: must have at least one of registration, dns, keepalive and lifecycle");
-  }
+  const [nothing] = emptySpecProblems(spec);
+  if (nothing !== undefined) throw new Refusal("InvalidSpec", `${nothing.field}: ${nothing.message}`);
   const namespaces = readSelector("spec.match.namespaceSelector", namespaceSelector);
   const pods = readSelector("spec.match.podSelector", podSelector);
   const everyNamespace = isEmpty(namespaceSelector);

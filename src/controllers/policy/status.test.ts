@@ -470,6 +470,8 @@ describe("the Events of a policy", () => {
       after: { object: policy({ mode: "Audit" }) },
       reasons: [],
     },
+    "tell nothing of a policy that is about pods only from now on": { before: {}, after: podsOnly(), reasons: [] },
+    "tell nothing of one that was": { before: podsOnly(), after: {}, reasons: [] },
     "tell nothing of the end of an audit": { before: { object: policy({ mode: "Audit" }) }, after: {}, reasons: [] },
   };
   for (const [sentence, { before, after, reasons }] of Object.entries(table)) {
