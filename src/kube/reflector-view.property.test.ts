@@ -53,9 +53,7 @@ class Simulation {
   #delivered = 0;
   /** Some event was lost, or the sink refused changes, and no list has healed it yet. */
   impaired = false;
-  #list:
-    | { readonly list: ListInProgress<Kept>; readonly items: RawObject[]; readonly revision: string }
-    | undefined;
+  #list: { readonly list: ListInProgress<Kept>; readonly items: RawObject[]; readonly revision: string } | undefined;
 
   /** Every other new version makes the same of each object. */
   get projection(): number {

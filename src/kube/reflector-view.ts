@@ -247,8 +247,7 @@ export class ReflectorView<T extends ObjectIdentity> {
     const last = this.#listRevision;
     if (last === undefined) return false;
     for (const object of list.projected.values()) {
-      if (this.#get(object.namespace, object.name) !== undefined || this.#isOutdated(object, list, revision))
-        continue;
+      if (this.#get(object.namespace, object.name) !== undefined || this.#isOutdated(object, list, revision)) continue;
       if (compareRevisions(object.resourceVersion, last) <= 0) return true;
     }
     return false;
