@@ -22,6 +22,9 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 # package.json says that dist/ holds ES modules.
 COPY package.json LICENSE ./
+# What --version, the log and hygeia_build_info show: --build-arg COMMIT=$(git rev-parse HEAD)
+ARG COMMIT=
+ENV HYGEIA_COMMIT=${COMMIT}
 # A number, so that Kubernetes can check runAsNonRoot. Nothing is written to disk: the root file system may be read-only.
 USER 65532:65532
 EXPOSE 8080 8081 9443

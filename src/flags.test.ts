@@ -42,25 +42,30 @@ describe("parseFlags", () => {
   });
 
   test("the webhook follows its configuration, and certificates live a week and a year, unless something else is said", () => {
-    expect(parseFlags([], {})?.webhook).toMatchObject({
-      mode: "auto",
-      address: ":9443",
-      certificateDirectory: undefined,
-      configurationName: "hygeia-mutating-webhook-configuration",
-      lifetimes: {
-        authorityMs: 365 * 86_400_000,
-        leafMs: 7 * 86_400_000,
-        propagationMs: 120_000,
-        backdateMs: 3_600_000,
-      },
-      lookEveryMs: 30_000,
-    });
+    expect(parseFlags([], {})).toHaveProperty(
+      "webhook",
+      expect.objectContaining({
+        mode: "auto",
+        address: ":9443",
+        certificateDirectory: undefined,
+        configurationName: "hygeia-mutating-webhook-configuration",
+        lifetimes: {
+          authorityMs: 365 * 86_400_000,
+          leafMs: 7 * 86_400_000,
+          propagationMs: 120_000,
+          backdateMs: 3_600_000,
+        },
+        lookEveryMs: 30_000,
+      }),
+    );
     const args = ["--admission=webhook", "--webhook-cert-dir=/certificates", "--webhook-certificate-lifetime=1m"];
-    expect(parseFlags(args, {})?.webhook).toMatchObject({
-      mode: "webhook",
-      certificateDirectory: "/certificates",
-      lifetimes: { leafMs: 60_000, propagationMs: 5_000, backdateMs: 6_000 },
-      lookEveryMs: 6_000,
+    expect(parseFlags(args, {})).toMatchObject({
+      webhook: {
+        mode: "webhook",
+        certificateDirectory: "/certificates",
+        lifetimes: { leafMs: 60_000, propagationMs: 5_000, backdateMs: 6_000 },
+        lookEveryMs: 6_000,
+      },
     });
   });
 
@@ -88,7 +93,13 @@ describe("parseFlags", () => {
   });
 
   test("help wins over everything that is well formed, and names every flag", () => {
-    expect(parseFlags(["--help", "--dry-run"], {})).toBeUndefined();
+    expect(parseFlags(["--help", "--version", "--dry-run"], {})).toBe("Help");
     expect(usage()).toContain("--freshness-limit");
+  });
+
+  test("the version is shown when asked for, and not when told not to", () => {
+    expect(parseFlags(["--version", "--dry-run"], {})).toBe("Version");
+    expect(parseFlags(["--version=false"], {})).toMatchObject({ dryRun: false });
+    expect(() => parseFlags(["--version=1"], {})).toThrow("--version=1");
   });
 });

@@ -108,6 +108,7 @@ const texts = {
     default: "168h",
     help: "life of the webhook's certificate, made anew at two thirds of it; at most a quarter of the authority's",
   },
+  version: { type: "boolean", default: "false", help: "show the version, its commit where it is known, and Node's" },
   help: { type: "boolean", default: "false", help: "show this text" },
 } as const satisfies Record<string, FlagText>;
 
@@ -122,12 +123,13 @@ export function usage(): string {
 
 /**
  * @param args without the program's own name
- * @returns undefined when only the usage is asked for
+ * @returns `Help` or `Version` when only that text is asked for
  * @throws FlagError
  */
-export function parseFlags(args: readonly string[], env: NodeJS.ProcessEnv): Flags | undefined {
+export function parseFlags(args: readonly string[], env: NodeJS.ProcessEnv): Flags | "Help" | "Version" {
   const values = read(args);
-  if (boolean("help", values.help)) return undefined;
+  if (boolean("help", values.help)) return "Help";
+  if (boolean("version", values.version)) return "Version";
   return {
     kubeconfig: values.kubeconfig,
     namespace: values.namespace ?? env["POD_NAMESPACE"] ?? "hygeia-system",

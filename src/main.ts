@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-
 import { systemClock } from "./clock/system.ts";
 import { FlagError, parseFlags, usage } from "./flags.ts";
 import { loadKubeConfig } from "./kube/transport.ts";
@@ -7,6 +5,7 @@ import { Operator } from "./operator.ts";
 import { serveHttp } from "./telemetry/http.ts";
 import { createLogger, type Logger } from "./telemetry/log.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
+import { buildInfo, describeBuild } from "./version.ts";
 
 /** How long scrapes and probes under way may take at the end. */
 const LAST_ANSWERS_MS = 1_000;
@@ -19,18 +18,16 @@ const signals = { SIGTERM: 15, SIGINT: 2 } as const;
 
 async function main(): Promise<void> {
   const flags = parseFlags(process.argv.slice(2), process.env);
-  if (flags === undefined) {
-    process.stdout.write(usage());
+  const build = buildInfo(process.env);
+  if (flags === "Help" || flags === "Version") {
+    process.stdout.write(flags === "Help" ? usage() : describeBuild(build));
     return;
   }
-  const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-    version: string;
-  };
   const log = createLogger({ level: flags.logLevel });
   endOnMistakes(log);
-  const metrics = createMetrics({ version, processMetrics: true });
+  const metrics = createMetrics({ ...build, processMetrics: true });
   const stop = stopOnSignals(log);
-  log.info({ version, node: process.versions.node, flags }, "starting");
+  log.info({ ...build, flags }, "starting");
   const operator = new Operator({
     flags,
     config: await loadKubeConfig(flags.kubeconfig),

@@ -14,6 +14,7 @@ import { InstanceController } from "./controllers/instance/instance-controller.t
 import { PolicyAdmissionSnapshot } from "./controllers/policy/admission-snapshot.ts";
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
 import { instanceEvents } from "./controllers/policy/instance-events.ts";
+import { keepNamingAnnotations } from "./controllers/policy/kept-annotations.ts";
 import { Policies } from "./controllers/policy/policy-set.ts";
 import { wantedSysctls } from "./controllers/policy/wanted-sysctls.ts";
 import { PolicyStatusController } from "./controllers/policy/controller.ts";
@@ -331,7 +332,7 @@ export class Operator {
   /** Lets the parts that keep something follow what the others see. */
   #connect(): void {
     const { clock, metrics, log } = this.#parts;
-    const { view, projector } = this.#cluster;
+    const { view } = this.#cluster;
     let isKnown = false;
     const followIdentity = (): void => {
       if (isKnown || view.clusterUid === undefined) return;
@@ -347,13 +348,8 @@ export class Operator {
         this.#dryRuns.changed();
       }
     });
-    this.#policies.subscribe(() => {
-      this.#dryRuns.changed();
-      const keys = Iterator.from(this.#policies.values()).flatMap(({ naming }) =>
-        naming?.from === "Annotation" ? [naming.key] : [],
-      );
-      if (projector.keepAnnotations(keys)) this.#cluster.requestPodList();
-    });
+    this.#policies.subscribe(() => this.#dryRuns.changed());
+    keepNamingAnnotations(this.#policies, this.#cluster);
     collectRegistryGauges(this.#registries, metrics, clock, this.#parts.flags.freshnessLimitMs);
     metrics.collect(() => {
       const { pods, tombstones } = view.counts;

@@ -11,11 +11,7 @@ const DNS = { searchMode: "Append", onConflict: "AuthorWins", libc: "Any", goRes
 
 function compile(wishes: Wishes, nests = true) {
   const metadata = { name: "shop", uid: "u1", resourceVersion: "1", generation: 3, creationTimestamp: "" };
-  const registration = { registries: [], zombies: {} } as unknown as RegistrationPolicySpec["registration"];
-  return compilePodPolicy(
-    { metadata, spec: { mode: "Enforce", priority: 0, match: {}, registration, ...wishes } },
-    nests,
-  );
+  return compilePodPolicy({ metadata, spec: { mode: "Enforce", priority: 0, match: {}, ...wishes } }, nests);
 }
 
 const NOTHING = {

@@ -209,6 +209,15 @@ describe("a projected pod's labels and annotations", () => {
     expect(projector.project(raw).annotations).toEqual({ service: "orders", "hygeia.dev/ignore": "true" });
     expect(projector.keepAnnotations(["service"])).toBe(false);
   });
+
+  it("have another version whenever an annotation more is kept, also one that was kept before", () => {
+    const projector = new PodProjector();
+    const versions = [["a"], ["a"], [], ["a"], ["a", "b"]].map((keys) => {
+      projector.keepAnnotations(keys);
+      return projector.version();
+    });
+    expect(versions).toEqual([1, 1, 1, 2, 3]);
+  });
 });
 
 describe("a projected pod", () => {

@@ -26,6 +26,7 @@ const phases: ReadonlySet<string> = new Set<PodRecord["phase"]>(["Pending", "Run
 /** Turns Pods as the API server sends them into the little that is kept of them. */
 export class PodProjector {
   #annotations: ReadonlySet<string> = new Set();
+  #version = 0;
   readonly #ports = new InternPool<readonly DeclaredPort[]>();
 
   /**
@@ -36,8 +37,13 @@ export class PodProjector {
     const wanted = new Set(keys);
     const grew = !wanted.isSubsetOf(this.#annotations);
     this.#annotations = wanted;
+    // One annotation too many does no harm: pods lose it when they change.
+    if (grew) this.#version++;
     return grew;
   }
+
+  /** Grows when what is kept of the same Pod has become more. */
+  readonly version = (): number => this.#version;
 
   /** @param raw a Pod, parsed from JSON; what is missing in it reads as not known */
   readonly project = (raw: unknown): PodRecord => {

@@ -61,6 +61,7 @@ export function watchCluster(options: WatchOptions): WatchedCluster {
     ...common("pods"),
     path: "/api/v1/pods",
     project: projector.project,
+    projectionVersion: projector.version,
     sink: view.sinks.pods,
   });
   const nodes = new Reflector({

@@ -15,7 +15,7 @@ export interface CompiledPolicy {
   /** True when both selectors are empty: it is also in charge of records whose pods nobody remembers. */
   readonly matchesEverything: boolean;
   matches(pod: PodRecord, namespaceLabels: Readonly<Record<string, string>>): boolean;
-  /** Registry name -> role. */
+  /** Registry name -> role. Empty when the policy is about pods only: then no record is ever judged by it. */
   readonly registries: ReadonlyMap<string, "Primary" | "Backup">;
   readonly absentForMs: number;
   /** 0 = twice the record's TTL. */

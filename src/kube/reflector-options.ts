@@ -34,6 +34,11 @@ export interface ReflectorOptions<T extends ObjectIdentity> {
   readonly labelSelector?: string;
   /** What is kept of an object as the API sends it; undefined when it is of no interest. */
   readonly project: (raw: unknown) => T | undefined;
+  /**
+   * Grows when `project` may make something else of the same object. The next complete list then projects every object
+   * anew and tells of those that differ; `Reflector.requestRelist()` asks for it. Absent where that never happens.
+   */
+  readonly projectionVersion?: () => number;
   /** Called for every list, also when it brings no difference, and for events. */
   readonly sink: Sink<T>;
   /** Called whenever `Reflector.freshness()` has changed. */

@@ -19,9 +19,15 @@ type Step =
   | { readonly do: "Deliver"; readonly count: number; readonly sinkThrows: boolean }
   | { readonly do: "Swallow" }
   | { readonly do: "Barrier" }
+  | { readonly do: "ChangeProjection" }
   | { readonly do: "BeginList" | "Page" | "AbandonList" }
   | { readonly do: "FinishList"; readonly sinkThrows: boolean }
   | { readonly do: "Gap" };
+
+/** What is kept of an object; `by` tells which projection made it. */
+interface Kept extends ObjectIdentity {
+  readonly by: number;
+}
 
 /**
  * An API server with a history, a watch that delivers its events late, and lists of two objects a page, played against
@@ -35,19 +41,24 @@ class Simulation {
   #uids = 0;
   readonly barriers = new BarrierLog();
   readonly tracker = new FreshnessTracker(this.barriers, () => undefined);
-  readonly view = new ReflectorView<ObjectIdentity>({
-    project: (raw) => raw as ObjectIdentity,
+  readonly view = new ReflectorView<Kept>({
+    project: (raw) => ({ ...(raw as ObjectIdentity), by: this.projection }),
+    projectionVersion: () => this.#projectionVersion,
     barriers: this.barriers,
     selective: false,
   });
-  readonly sink = new Map<string, ObjectIdentity>();
+  readonly sink = new Map<string, Kept>();
+  #projectionVersion = 0;
   /** Events before this index were delivered. */
   #delivered = 0;
   /** Some event was lost, or the sink refused changes, and no list has healed it yet. */
   impaired = false;
-  #list:
-    | { readonly list: ListInProgress<ObjectIdentity>; readonly items: RawObject[]; readonly revision: string }
-    | undefined;
+  #list: { readonly list: ListInProgress<Kept>; readonly items: RawObject[]; readonly revision: string } | undefined;
+
+  /** Every other new version makes the same of each object. */
+  get projection(): number {
+    return Math.floor(this.#projectionVersion / 2);
+  }
 
   get revision(): string {
     return String(this.history.length);
@@ -93,6 +104,10 @@ class Simulation {
         this.tracker.quorumRead(this.now, this.revision, this.tracker.highest, "a barrier");
         return;
       }
+      case "ChangeProjection": {
+        this.#projectionVersion += 1;
+        return;
+      }
       case "BeginList": {
         this.beginList();
         return;
@@ -121,7 +136,7 @@ class Simulation {
     if (this.tracker.reached === undefined) return;
     const end = Math.min(this.history.length, this.#delivered + count);
     if (end === this.#delivered) return;
-    const changes: Change<ObjectIdentity>[] = [];
+    const changes: Change<Kept>[] = [];
     for (const { type, object } of this.history.slice(this.#delivered, end)) this.view.event(type, object, changes);
     this.#delivered = end;
     if (!this.#apply(changes, sinkThrows)) {
@@ -146,7 +161,7 @@ class Simulation {
       this.view.abandonList();
       return;
     }
-    this.view.listAccepted(revision);
+    this.view.listAccepted(list, revision);
     this.tracker.listApplied(revision);
     // A loss after the list's revision is not healed by it.
     if (this.#delivered <= Number(revision)) this.impaired = false;
@@ -162,7 +177,7 @@ class Simulation {
     this.#watching = false;
   }
 
-  #apply(changes: readonly Change<ObjectIdentity>[], sinkThrows: boolean): boolean {
+  #apply(changes: readonly Change<Kept>[], sinkThrows: boolean): boolean {
     if (sinkThrows) {
       this.view.rollback();
       return false;
@@ -178,6 +193,11 @@ class Simulation {
         expect(change.createdAfter, `${uid} was created after`).toBeLessThan(this.createdAt.get(uid) ?? -1);
       } else {
         expect(this.sink.has(uid), `${change.type} ${uid} is known`).toBe(true);
+      }
+      if (change.type === "Modified") {
+        const before = this.sink.get(uid);
+        expect(change.object, `${uid} is told of because it differs`).not.toEqual(before);
+        expect(change.object.by, `${uid} is never projected as before`).toBeGreaterThanOrEqual(before?.by ?? 0);
       }
       if (change.type === "Deleted") this.sink.delete(uid);
       else this.sink.set(uid, change.object);
@@ -216,7 +236,7 @@ const faultless: fc.Arbitrary<Step>[] = [
   fc.record({ do: fc.constantFrom("Create", "Update", "Delete"), name }),
   fc.record({ do: fc.constantFrom("Create", "Update", "Delete"), name }),
   fc.record({ do: fc.constant("Deliver"), count: fc.integer({ min: 1, max: 3 }), sinkThrows: fc.constant(false) }),
-  fc.record({ do: fc.constantFrom("Barrier", "BeginList", "Page") }),
+  fc.record({ do: fc.constantFrom("Barrier", "BeginList", "Page", "ChangeProjection") }),
   fc.record({ do: fc.constant("FinishList"), sinkThrows: fc.constant(false) }),
 ];
 const faults: fc.Arbitrary<Step>[] = [
@@ -254,6 +274,7 @@ test("after lost events, gaps, broken lists and a sink that throws, one list bri
       simulation.deliver(Infinity, false);
       expect(simulation.sinkContent).toEqual(simulation.truthAt(simulation.history.length));
       expect(simulation.tracker.reached).toBe(simulation.revision);
+      for (const { by } of simulation.sink.values()) expect(by).toBe(simulation.projection);
     }),
     { numRuns: 3000 },
   );

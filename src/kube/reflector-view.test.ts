@@ -39,7 +39,7 @@ function makeView(options: Partial<ViewOptions<Thing>> = {}) {
     const inProgress = view.beginList();
     view.addPage(inProgress, objects);
     const changes = view.finishList(inProgress, String(revision));
-    view.listAccepted(String(revision));
+    view.listAccepted(inProgress, String(revision));
     return changes.map(told);
   };
   return { view, barriers, event, list };
@@ -136,6 +136,94 @@ describe("a list", () => {
     list(10, raw("a", "u1", 5), raw("b", "u2", 6));
     list(20, raw("a", "u1", 5), raw("b", "u2", 15));
     expect(projected).toBe(3);
+  });
+});
+
+describe("a list after the projection has changed", () => {
+  /** A view that keeps the note of the objects named, and projects anew when told to. */
+  function makeChanging() {
+    const state = { version: 1, keeps: new Set<string>(), breaks: false, projected: 0 };
+    const made = makeView({
+      projectionVersion: () => state.version,
+      project: (object) => {
+        const { note, ...identity } = object as Thing;
+        state.projected += 1;
+        if (state.breaks) throw new Error("projection");
+        return state.keeps.has(identity.name) && note !== undefined ? { ...identity, note } : identity;
+      },
+    });
+    const keep = (...names: string[]): void => {
+      state.version += 1;
+      state.keeps = new Set(names);
+    };
+    return { ...made, state, keep };
+  }
+  const a = raw("a", "u1", 5, "x");
+  const b = raw("b", "u2", 6, "y");
+
+  test("tells of what came out otherwise and of nothing else, once", () => {
+    const { list, keep, state } = makeChanging();
+    list(10, a, b);
+    keep("a");
+    expect(list(20, a, b)).toEqual(["Modified u1@5"]);
+    expect(list(30, a, b)).toEqual([]);
+    expect(state.projected).toBe(4);
+  });
+
+  test("holds what it made of the object, and what it was before", () => {
+    const { view, list, keep } = makeChanging();
+    list(10, a);
+    keep("a");
+    const inProgress = view.beginList();
+    view.addPage(inProgress, [a]);
+    const [change] = view.finishList(inProgress, "20");
+    expect(change).toMatchObject({ type: "Modified", object: { note: "x" } });
+    expect(change).not.toHaveProperty("previous.note");
+  });
+
+  test("comes again when its differences were refused", () => {
+    const { view, list, keep } = makeChanging();
+    list(10, a);
+    keep("a");
+    const refused = view.beginList();
+    view.addPage(refused, [a]);
+    expect(view.finishList(refused, "20").map(told)).toEqual(["Modified u1@5"]);
+    view.rollback();
+    view.abandonList();
+    expect(list(30, a)).toEqual(["Modified u1@5"]);
+  });
+
+  test("comes again when the projection changed while the list was read", () => {
+    const { view, list, keep } = makeChanging();
+    list(10, a, b);
+    keep("a");
+    const inProgress = view.beginList();
+    view.addPage(inProgress, [a, b]);
+    keep("a", "b");
+    expect(view.finishList(inProgress, "20").map(told)).toEqual(["Modified u1@5"]);
+    view.listAccepted(inProgress, "20");
+    expect(list(30, a, b)).toEqual(["Modified u2@6"]);
+  });
+
+  test("does not undo what an event brought meanwhile", () => {
+    const { view, event, list, keep } = makeChanging();
+    list(10, a);
+    keep("a");
+    const inProgress = view.beginList();
+    view.addPage(inProgress, [a]);
+    expect(event("MODIFIED", raw("a", "u1", 12, "z"))).toEqual(["Modified u1@12"]);
+    expect(view.finishList(inProgress, "11")).toEqual([]);
+  });
+
+  test("tries again what could not be projected anew, and says so until then", () => {
+    const { view, list, keep, state } = makeChanging();
+    list(10, a);
+    keep("a");
+    state.breaks = true;
+    expect([list(20, a), view.unprojected, view.size]).toEqual([[], 1, 1]);
+    expect([list(30, a), view.unprojected, view.size]).toEqual([[], 1, 1]);
+    state.breaks = false;
+    expect([list(40, a), view.unprojected, view.size]).toEqual([["Modified u1@5"], 0, 1]);
   });
 });
 

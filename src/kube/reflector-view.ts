@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+
 import type { BarrierLog } from "./barrier.ts";
 import { compareRevisions } from "./resource-version.ts";
 import type { Change, ObjectIdentity } from "./types.ts";
@@ -6,6 +8,8 @@ import type { RawObject } from "./watch.ts";
 export interface ViewOptions<T extends ObjectIdentity> {
   /** Undefined for an object that is of no interest. May throw. */
   readonly project: (raw: unknown) => T | undefined;
+  /** See ReflectorOptions.projectionVersion. */
+  readonly projectionVersion?: (() => number) | undefined;
   readonly barriers: BarrierLog;
   /**
    * A selector hides objects that exist: then an object that appears may be old, and one that is reported as deleted may
@@ -18,8 +22,16 @@ export interface ViewOptions<T extends ObjectIdentity> {
 export class ListInProgress<T extends ObjectIdentity> {
   readonly projected = new Map<string, T>();
   readonly unprojected = new Map<string, ObjectIdentity>();
+  /** What was held, in the same revision, of objects that came out otherwise now; by UID. */
+  readonly replaced = new Map<string, T>();
+  /** Version of the projection when the list began: its objects are projected by this one or a later. */
+  readonly projectionVersion: number;
   /** Objects received, those of no interest included. */
   received = 0;
+
+  constructor(projectionVersion: number) {
+    this.projectionVersion = projectionVersion;
+  }
 }
 
 interface JournalEntry<T> {
@@ -36,11 +48,15 @@ interface JournalEntry<T> {
  * that of the last complete list; an object of a list counts only when what we hold under its name is not newer; and what
  * was seen deleted at a revision above the list's stays deleted.
  *
+ * What the projection makes of an object can change while the object does not: then the next list projects every object
+ * anew, and tells of those that came out otherwise. An event is projected as the projection is by then.
+ *
  * Differences are made under a journal, so that those which the sink did not accept can be taken back with
  * {@link rollback} and come again with the next event or list.
  */
 export class ReflectorView<T extends ObjectIdentity> {
   readonly #project: (raw: unknown) => T | undefined;
+  readonly #projectionVersion: () => number;
   readonly #barriers: BarrierLog;
   readonly #selective: boolean;
   /** Nested, so that no key string is made for each object. */
@@ -51,6 +67,8 @@ export class ReflectorView<T extends ObjectIdentity> {
   #journal: JournalEntry<T>[] = [];
   /** Revision of the last complete list. */
   #listRevision: string | undefined;
+  /** Everything held was projected by this version or a later one. */
+  #projectedBy = -Infinity;
   /** UIDs that went away while a list was being read, with the revision. */
   #goneWhileListing: Map<string, string> | undefined;
   #failedProjections = 0;
@@ -59,6 +77,7 @@ export class ReflectorView<T extends ObjectIdentity> {
 
   constructor(options: ViewOptions<T>) {
     this.#project = options.project;
+    this.#projectionVersion = options.projectionVersion ?? (() => 0);
     this.#barriers = options.barriers;
     this.#selective = options.selective;
   }
@@ -105,19 +124,29 @@ export class ReflectorView<T extends ObjectIdentity> {
 
   beginList(): ListInProgress<T> {
     this.#goneWhileListing = new Map();
-    return new ListInProgress();
+    return new ListInProgress(this.#projectionVersion());
   }
 
-  /** Takes the objects of one page in; what is known in the same revision is not projected again. */
+  /**
+   * Takes the objects of one page in. What is known in the same revision is projected again only where the projection
+   * has changed since, or failed.
+   */
   addPage(list: ListInProgress<T>, items: readonly RawObject[]): void {
     list.received += items.length;
+    const projectionStands = this.#projectedBy === this.#projectionVersion();
     for (const item of items) {
       const known = this.#get(item.namespace, item.name);
-      if (known?.uid === item.uid && known.resourceVersion === item.resourceVersion) {
+      const isSame = known?.uid === item.uid && known.resourceVersion === item.resourceVersion;
+      if (isSame && projectionStands && !this.#unprojected.has(item.uid)) {
         list.projected.set(item.uid, known);
         continue;
       }
       const object = this.#tryProject(item);
+      if (isSame && isDeepStrictEqual(object, known)) {
+        list.projected.set(item.uid, known);
+        continue;
+      }
+      if (isSame) list.replaced.set(item.uid, known);
       if (object === undefined) this.#incomplete = true;
       else if (object !== null) list.projected.set(item.uid, object);
       else {
@@ -146,7 +175,7 @@ export class ReflectorView<T extends ObjectIdentity> {
     }
     const createdAfter = this.#refutesLastList(list, revision) ? -Infinity : this.#notBeforeLastList();
     for (const [uid, object] of list.projected) {
-      if (this.#isOutdated(object, revision)) continue;
+      if (this.#isOutdated(object, list, revision)) continue;
       const known = this.#get(object.namespace, object.name);
       if (known === undefined)
         changes.push({ type: "Added", object, createdAfter: this.#isNewSinceLastList(uid) ? createdAfter : -Infinity });
@@ -159,8 +188,9 @@ export class ReflectorView<T extends ObjectIdentity> {
   }
 
   /** The differences of {@link finishList} were accepted: from now on older events say nothing new. */
-  listAccepted(revision: string): void {
+  listAccepted(list: ListInProgress<T>, revision: string): void {
     this.#listRevision = revision;
+    this.#projectedBy = list.projectionVersion;
     this.commit();
   }
 
@@ -217,7 +247,7 @@ export class ReflectorView<T extends ObjectIdentity> {
     const last = this.#listRevision;
     if (last === undefined) return false;
     for (const object of list.projected.values()) {
-      if (this.#get(object.namespace, object.name) !== undefined || this.#isOutdated(object, revision)) continue;
+      if (this.#get(object.namespace, object.name) !== undefined || this.#isOutdated(object, list, revision)) continue;
       if (compareRevisions(object.resourceVersion, last) <= 0) return true;
     }
     return false;
@@ -238,11 +268,13 @@ export class ReflectorView<T extends ObjectIdentity> {
   }
 
   /** Events of the time since the list's revision say something newer of a listed object, or say the same. */
-  #isOutdated(listed: ObjectIdentity, revision: string): boolean {
+  #isOutdated(listed: ObjectIdentity, list: ListInProgress<T>, revision: string): boolean {
     const goneAt = this.#goneWhileListing?.get(listed.uid);
     if (goneAt !== undefined && compareRevisions(goneAt, revision) > 0) return true;
     const known = this.#get(listed.namespace, listed.name);
     if (known === undefined) return false;
+    // Still the very same that the list projected anew: no event has told of it since.
+    if (list.replaced.get(listed.uid) === known) return false;
     // Another UID here is newer than the list, or it would have been missing.
     return known.uid !== listed.uid || compareRevisions(listed.resourceVersion, known.resourceVersion) <= 0;
   }
@@ -250,7 +282,7 @@ export class ReflectorView<T extends ObjectIdentity> {
   #mergeUnprojected(list: ListInProgress<T>, revision: string): void {
     const merged = new Map<string, string>();
     for (const [uid, listed] of list.unprojected)
-      if (!this.#isOutdated(listed, revision)) merged.set(uid, listed.resourceVersion);
+      if (!this.#isOutdated(listed, list, revision)) merged.set(uid, listed.resourceVersion);
     for (const [uid, at] of this.#unprojected) if (compareRevisions(at, revision) > 0) merged.set(uid, at);
     this.#unprojected = merged;
   }

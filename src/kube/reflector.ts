@@ -70,7 +70,8 @@ export class Reflector<T extends ObjectIdentity> {
     this.#tracker = new FreshnessTracker(barriers, (freshness) => {
       this.#tell(freshness);
     });
-    this.#view = new ReflectorView({ project: options.project, barriers, selective });
+    const { project, projectionVersion } = options;
+    this.#view = new ReflectorView({ project, projectionVersion, barriers, selective });
     this.#listWanted = new Trigger(options.clock);
     this.#listDone = new Trigger(options.clock);
     this.#listBackoff = new Backoff(options);
@@ -166,7 +167,7 @@ export class Reflector<T extends ObjectIdentity> {
       const changes = this.#view.finishList(list, revision);
       if (!this.#apply(changes, "List"))
         throw new KubeError("SinkFailed", `the differences found by ${what} were refused`);
-      this.#view.listAccepted(revision);
+      this.#view.listAccepted(list, revision);
       this.#tellProjection();
       this.#tracker.listApplied(revision);
       metrics?.listed({

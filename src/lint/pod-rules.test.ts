@@ -1,18 +1,15 @@
 import { describe, expect, test } from "vitest";
 
+import { parsedPolicy } from "../../test/support/parsed-policy.ts";
 import { POD_RULES, type PodSpecs } from "../../test/support/pod-rule-cases.ts";
-import { parseRegistrationPolicy } from "../api/v1alpha1/index.ts";
 import { lintKeepalive } from "./keepalive.ts";
 import { podRuleProblems } from "./pod-rules.ts";
 
+const SLEEP = { preStopSleepSeconds: 5 };
+
 /** Fields with which the policy can not be created, as the schema, the rules and the linter say it. */
-function refusedFields(specs: PodSpecs): readonly string[] {
-  const parsed = parseRegistrationPolicy({
-    apiVersion: "hygeia.dev/v1alpha1",
-    kind: "RegistrationPolicy",
-    metadata: { name: "p" },
-    spec: { registration: { registries: [{ name: "main" }] }, ...specs },
-  });
+function refusedFields(specs: PodSpecs & { readonly registration?: undefined }): readonly string[] {
+  const parsed = parsedPolicy(specs);
   if (!parsed.ok) return parsed.problems.map(({ field }) => field);
   const { spec } = parsed.object;
   const paths = spec.keepalive === undefined ? [] : lintKeepalive(spec.keepalive, undefined).paths;
@@ -31,4 +28,11 @@ describe.each(Object.entries(POD_RULES))("%s", (_, { field, accepted, refused })
       expect({ specs, count: fields.length }).toEqual({ specs, count: 1 });
     }
   });
+});
+
+test("a policy is about something", () => {
+  const parts = [{ dns: {} }, { keepalive: { time: "60s", interval: "10s", probes: 3 } }, { lifecycle: SLEEP }];
+  expect(refusedFields({ registration: undefined })).toEqual(["spec"]);
+  for (const part of parts) expect(refusedFields({ registration: undefined, ...part })).toEqual([]);
+  expect(refusedFields({})).toEqual([]);
 });

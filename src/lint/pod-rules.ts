@@ -1,6 +1,6 @@
 /**
- * The rules between fields that the API server applies to `spec.dns`, `spec.keepalive` and `spec.lifecycle` (crds/), for
- * a policy that no API server has seen. That a keepalive fits into its paths is lintKeepalive()'s to say.
+ * The rules between fields that the API server applies to a spec as a whole, and to `spec.dns`, `spec.keepalive` and
+ * `spec.lifecycle` (crds/), for a policy that no API server has seen. That a keepalive fits into its paths is lintKeepalive()'s to say.
  */
 import { parseDuration } from "../api/v1alpha1/duration.ts";
 import type {
@@ -13,17 +13,26 @@ import type {
 import { canonicalIp } from "../net/address.ts";
 import { MAX_SEARCH_CHARACTERS, searchLength } from "./resolver.ts";
 
+type Parts = Pick<RegistrationPolicySpec, "registration" | "dns" | "keepalive" | "lifecycle">;
+
 /** @param spec that fits the schema */
-export function podRuleProblems({
-  dns,
-  keepalive,
-  lifecycle,
-}: Pick<RegistrationPolicySpec, "dns" | "keepalive" | "lifecycle">): readonly FieldProblem[] {
+export function podRuleProblems(spec: Parts): readonly FieldProblem[] {
+  const { dns, keepalive, lifecycle } = spec;
   return [
+    ...emptySpecProblems(spec),
     ...(dns === undefined ? [] : dnsProblems(dns)),
     ...(keepalive === undefined ? [] : keepaliveProblems(keepalive)),
     ...(lifecycle === undefined ? [] : lifecycleProblems(lifecycle)),
   ];
+}
+
+/** A policy is about something. */
+export function emptySpecProblems({ registration, dns, keepalive, lifecycle }: Parts): readonly FieldProblem[] {
+  return problem(
+    [registration, dns, keepalive, lifecycle].every((part) => part === undefined),
+    "spec",
+    "must have at least one of registration, dns, keepalive and lifecycle: without any the policy would do nothing",
+  );
 }
 
 function dnsProblems(dns: RegistrationPolicyDns): FieldProblem[] {

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { parseRegistrationPolicy, type RegistrationPolicySpec } from "../api/v1alpha1/index.ts";
+import { parsedPolicy } from "../../test/support/parsed-policy.ts";
+import type { RegistrationPolicySpec } from "../api/v1alpha1/index.ts";
 import type { DnsContext } from "./dns-counts.ts";
 import { PRESETS } from "./paths.ts";
 import { findingsOf, lintPolicy } from "./policy.ts";
@@ -9,12 +10,7 @@ import { findingsOf, lintPolicy } from "./policy.ts";
 const CONTEXT: DnsContext = { namespace: undefined, clusterDomain: "cluster.local", hostSearches: [] };
 
 function specOf(spec: object): RegistrationPolicySpec {
-  const parsed = parseRegistrationPolicy({
-    apiVersion: "hygeia.dev/v1alpha1",
-    kind: "RegistrationPolicy",
-    metadata: { name: "p" },
-    spec: { registration: { registries: [{ name: "main" }] }, ...spec },
-  });
+  const parsed = parsedPolicy(spec);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   return parsed.object.spec;
 }

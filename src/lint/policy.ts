@@ -16,7 +16,7 @@ export function lintPolicy(
   { keepalive, dns, registration }: Pick<RegistrationPolicySpec, "keepalive" | "dns" | "registration">,
   context: DnsContext,
 ): PolicyLint {
-  const { silentFor } = registration.zombies;
+  const silentFor = registration?.zombies.silentFor;
   const forgetsAfter = silentFor === undefined ? undefined : parseDuration(silentFor) / 1000;
   return {
     keepalive: keepalive && lintKeepalive(keepalive, forgetsAfter),

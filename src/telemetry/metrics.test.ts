@@ -28,8 +28,9 @@ describe("metrics", () => {
   });
 
   test("the build is told", async () => {
-    const text = await createMetrics({ version: "1.2.3" }).render();
-    expect(series(text, `hygeia_build_info{version="1.2.3",node="${process.versions.node}"}`)).toBe(1);
+    const text = await createMetrics({ version: "1.2.3", commit: "1a2b3c4" }).render();
+    const { node } = process.versions;
+    expect(series(text, `hygeia_build_info{version="1.2.3",commit="1a2b3c4",node="${node}"}`)).toBe(1);
   });
 
   test("a call to the API server is counted and timed", async () => {

@@ -22,6 +22,8 @@ type Collector = () => void;
 interface MetricsOptions {
   /** Of this program, for `hygeia_build_info`. */
   readonly version: string;
+  /** The git commit it was built from; empty when that is not known. */
+  readonly commit?: string;
   /** Also report memory, CPU, garbage collection and event-loop delay of this process. Default false. */
   readonly processMetrics?: boolean;
 }
@@ -48,8 +50,8 @@ export function createMetrics(options: MetricsOptions) {
 
   if (options.processMetrics === true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
 
-  gauge("hygeia_build_info", "Always 1; the labels say what runs.", ["version", "node"]).set(
-    { version: options.version, node: process.versions.node },
+  gauge("hygeia_build_info", "Always 1; the labels say what runs.", ["version", "commit", "node"]).set(
+    { version: options.version, commit: options.commit ?? "", node: process.versions.node },
     1,
   );
 

@@ -4,6 +4,10 @@ import { systemClock } from "../../src/clock/system.ts";
 import type { ClusterEvent } from "../../src/cluster/changes.ts";
 import { watchCluster, type WatchedCluster } from "../../src/cluster/reflectors.ts";
 import type { DeathReason } from "../../src/cluster/types.ts";
+import { Predictions } from "../../src/controllers/instance/predictions.ts";
+import { projectPolicy } from "../../src/controllers/policy/compile.ts";
+import { keepNamingAnnotations } from "../../src/controllers/policy/kept-annotations.ts";
+import { Policies } from "../../src/controllers/policy/policy-set.ts";
 import type { ReflectorMetrics } from "../../src/kube/reflector-options.ts";
 import { KubeTransport, loadKubeConfig } from "../../src/kube/transport.ts";
 import { type ControlPlane, startControlPlane } from "../env/index.ts";
@@ -181,4 +185,37 @@ test("an address of a node that is not Ready is out of reach until the node is b
   await eventually(() => expect(cluster.view.unreachableUntil(pod.address)).toBe(Infinity));
   await fixture.setNodeReady(node, "True");
   await eventually(() => expect(cluster.view.unreachableUntil(pod.address)).toBeLessThan(Infinity));
+});
+
+test("a policy that names services by an annotation predicts those of pods that ran before it, and touches no others", async () => {
+  const key = `example.com/service-${namespace}`;
+  const [named, other] = await fixture.runPods([
+    { namespace, node, annotations: { [key]: "orders" } },
+    { namespace, node },
+  ]);
+  if (named === undefined || other === undefined) throw new Error("runPods promised two pods");
+  await eventually(() => expect([...lookup(named).live, ...lookup(other).live]).toEqual([named.uid, other.uid]));
+  const policies = new Policies((name) => cluster.view.namespaceLabels(name));
+  keepNamingAnnotations(policies, cluster);
+  const predictions = new Predictions(cluster.view, policies);
+  const { resourceVersion } = cluster.view.pod(named.uid)?.pod ?? {};
+  events.length = 0;
+  const object = projectPolicy({
+    metadata: {
+      name: "late",
+      uid: "u",
+      resourceVersion: "1",
+      generation: 1,
+      creationTimestamp: "2026-01-01T00:00:00Z",
+    },
+    spec: { registration: { registries: [{ name: "main" }], service: { from: "Annotation", key } } },
+  });
+  policies.apply([{ type: "Added", object, createdAfter: -Infinity }]);
+  await eventually(() => {
+    expect(predictions.servicesOf(named.uid)).toEqual([{ policy: "late", service: "orders", port: undefined }]);
+  });
+  expect(cluster.view.pod(named.uid)?.pod.resourceVersion).toBe(resourceVersion);
+  const told = events.filter((event) => event.kind === "Pod").map(({ uid, change }) => [uid, change]);
+  expect(told).toEqual([[named.uid, "Changed"]]);
+  predictions.close();
 });

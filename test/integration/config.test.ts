@@ -92,6 +92,7 @@ describe("kubectl apply -k config/default", () => {
       "registrationpolicy.hygeia.dev",
       "registrationpolicy.hygeia.dev",
       "registrationpolicy.hygeia.dev",
+      "registrationpolicy.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",

@@ -264,6 +264,19 @@ const RULES: Record<string, RuleCase> = {
       { key: "team", operator: "DoesNotExist", values: ["shop"] },
     ].map((requirement) => policy({}, { match: { namespaceSelector: { matchExpressions: [requirement] } } })),
   },
+  "a policy is about something": {
+    message: "spec must have at least one of registration, dns, keepalive and lifecycle",
+    field: "spec",
+    accepted: [
+      policy(),
+      ...[
+        { dns: { ndots: 2 } },
+        { keepalive: { time: "60s", interval: "10s", probes: 3 } },
+        { lifecycle: { preStopSleepSeconds: 5 } },
+      ].map((spec) => object("RegistrationPolicy", "main", { spec })),
+    ],
+    refused: [{}, { mode: "Enforce", priority: 3 }].map((spec) => object("RegistrationPolicy", "main", { spec })),
+  },
   "a policy has a primary registry": {
     message: "spec.registration.registries must hold at least one registry with role Primary",
     field: "spec.registration.registries",

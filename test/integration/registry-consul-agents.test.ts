@@ -8,7 +8,7 @@ import type { RegistryView } from "../../src/registry/view.ts";
 import { type ConsulAgent, type ConsulServer, startConsul } from "../env/index.ts";
 import { ConsulApi } from "../support/consul-api.ts";
 import { makeConsulAdapter, runConsulAdapter } from "../support/registry-consul.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 
 let cluster: ConsulServer;
 let api: ConsulApi;

@@ -11,7 +11,7 @@ import { createAuthority } from "../env/certificates.ts";
 import { type ConsulOptions, type ConsulServer, startConsul } from "../env/index.ts";
 import { catalogRegistration, ConsulApi, EXTERNAL_NODE } from "../support/consul-api.ts";
 import { makeConsulAdapter, QUICK, runConsulAdapter } from "../support/registry-consul.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 
 const MANAGEMENT = "11111111-2222-4333-8444-555555555555";
 const UNKNOWN = "99999999-2222-4333-8444-555555555555";

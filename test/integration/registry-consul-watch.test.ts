@@ -12,7 +12,7 @@ import { type ConsulOptions, type ConsulServer, startConsul } from "../env/index
 import { TcpProxy } from "../env/proxy/index.ts";
 import { catalogRegistration, ConsulApi, EXTERNAL_NODE } from "../support/consul-api.ts";
 import { makeConsulAdapter, runConsulAdapter } from "../support/registry-consul.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 
 async function start(options: ConsulOptions = {}): Promise<ConsulServer> {
   const server = await startConsul(options);

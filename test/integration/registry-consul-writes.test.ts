@@ -6,7 +6,7 @@ import type { RegistryView } from "../../src/registry/view.ts";
 import { type ConsulServer, startConsul } from "../env/index.ts";
 import { type CatalogRegistration, catalogRegistration, ConsulApi, EXTERNAL_NODE } from "../support/consul-api.ts";
 import { makeConsulAdapter, runConsulAdapter } from "../support/registry-consul.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 
 let server: ConsulServer;
 let api: ConsulApi;

@@ -1,4 +1,4 @@
-import { describeRegistryContract } from "../support/registry-contract.ts";
+import { describeRegistryContract } from "../support/registry-contract/contract.ts";
 import { startConsulHarness } from "../support/registry-consul.ts";
 import { startEtcdHarness } from "../support/registry-etcd.ts";
 import { startMemoryHarness } from "../support/registry-memory.ts";

@@ -15,7 +15,7 @@ import {
   kratos,
   Registrant,
 } from "../support/registrants/index.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeEtcdAdapter, runAdapter } from "../support/registry-etcd.ts";
 
 let server: EtcdServer;

@@ -7,7 +7,7 @@ import type { EtcdAdapter } from "../../src/registry/etcd/adapter.ts";
 import type { InstanceRecord } from "../../src/registry/port.ts";
 import { type EtcdServer, startEtcd } from "../env/index.ts";
 import { EtcdSession } from "../support/registrants/index.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeEtcdAdapter, runAdapter } from "../support/registry-etcd.ts";
 
 const KEY = "/microservices/web/a";

@@ -6,7 +6,7 @@ import type { EtcdConnection } from "../../src/registry/etcd/options.ts";
 import type { RegistryView } from "../../src/registry/view.ts";
 import { createAuthority } from "../env/certificates.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd } from "../env/index.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeEtcdAdapter, runAdapter } from "../support/registry-etcd.ts";
 
 const KEY = "/microservices/web/a";

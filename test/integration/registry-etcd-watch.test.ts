@@ -11,7 +11,7 @@ import { RegistryView } from "../../src/registry/view.ts";
 import { type EtcdOptions, type EtcdServer, startEtcd } from "../env/index.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
 import { EtcdSession } from "../support/registrants/index.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeEtcdAdapter, QUICK, runAdapter } from "../support/registry-etcd.ts";
 
 const value = (id: string, name = "web"): string =>

@@ -10,7 +10,7 @@ import { type NacosServer, startNacos } from "../env/index.ts";
 import { startHttpFront } from "../support/http-front.ts";
 import { NacosApi, type NacosRegistration } from "../support/nacos-api.ts";
 import { startGrpcRegistrant } from "../support/nacos-registrants.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
 let server: NacosServer;

@@ -9,7 +9,7 @@ import type { RegistryView } from "../../src/registry/view.ts";
 import { createAuthority } from "../env/certificates.ts";
 import { NACOS_USER, type NacosServer, startNacos } from "../env/index.ts";
 import { startHttpFront } from "../support/http-front.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
 const PASSWORD = "pass-word-5f1e";

@@ -7,7 +7,7 @@ import { type NacosServer, startNacos } from "../env/index.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
 import { mapBounded } from "../support/concurrency.ts";
 import { NacosApi } from "../support/nacos-api.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
 /** Services at once: more than one page. */

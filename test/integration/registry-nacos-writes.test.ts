@@ -7,7 +7,7 @@ import type { RegistryView } from "../../src/registry/view.ts";
 import { type NacosServer, startNacos } from "../env/index.ts";
 import { NacosApi, type NacosRegistration } from "../support/nacos-api.ts";
 import { startGrpcRegistrant, startHttpRegistrant } from "../support/nacos-registrants.ts";
-import { eventually, fence, never } from "../support/registry-contract.ts";
+import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
 let server: NacosServer;

@@ -25,6 +25,7 @@ interface PolicyShape {
   readonly mode?: "Audit" | "Enforce" | "Paused";
   readonly match?: object;
   readonly priority?: number;
+  /** None at all makes it a policy about pods only. */
   readonly registries?: readonly string[];
   readonly service?: object;
   readonly zombies?: object;
@@ -253,11 +254,15 @@ function policyObject(shape: PolicyShape, generation: number): PolicyObject {
       mode,
       ...(match !== undefined && { match }),
       ...(priority !== undefined && { priority }),
-      registration: {
-        registries: registries.map((registry) => ({ name: registry })),
-        ...(service !== undefined && { service }),
-        ...(zombies !== undefined && { zombies }),
-      },
+      ...(registries.length === 0
+        ? { lifecycle: { terminationGracePeriodSeconds: 60 } }
+        : {
+            registration: {
+              registries: registries.map((registry) => ({ name: registry })),
+              ...(service !== undefined && { service }),
+              ...(zombies !== undefined && { zombies }),
+            },
+          }),
     },
   });
 }

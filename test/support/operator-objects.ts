@@ -1,5 +1,6 @@
 import type {
   RegistrationPolicy,
+  RegistrationPolicyRegistration,
   RegistrationPolicySpec,
   RegistrationPolicyZombies,
   RegistrationReport,
@@ -22,7 +23,7 @@ export interface PolicyOptions {
   /** Selects namespaces by their name; without it the policy matches everything. */
   readonly namespace?: string;
   readonly zombies?: Part<RegistrationPolicyZombies>;
-  readonly service?: RegistrationPolicySpec["registration"]["service"];
+  readonly service?: RegistrationPolicyRegistration["service"];
 }
 
 /** Creates or changes a Registry for an etcd. */

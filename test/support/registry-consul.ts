@@ -7,7 +7,7 @@ import { RegistryView } from "../../src/registry/view.ts";
 import { type ConsulServer, startConsul } from "../env/index.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
 import { type CatalogRegistration, catalogRegistration, ConsulApi, EXTERNAL_NODE } from "./consul-api.ts";
-import type { ContractInstance, RegistryHarness } from "./registry-contract.ts";
+import type { ContractInstance, RegistryHarness } from "./registry-contract/stage.ts";
 import type { Counted } from "./registry-etcd.ts";
 
 /** Fast enough that a test need not wait; the proportions are those of the defaults. */

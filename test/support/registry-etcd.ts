@@ -7,7 +7,7 @@ import { RegistryView } from "../../src/registry/view.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
 import { type EtcdServer, startEtcd } from "../env/index.ts";
 import { EtcdSession, kratos } from "./registrants/index.ts";
-import type { ContractInstance, RegistryHarness } from "./registry-contract.ts";
+import type { ContractInstance, RegistryHarness } from "./registry-contract/stage.ts";
 
 /** Fast enough that a test need not wait; the proportions are those of the defaults. */
 export const QUICK = {

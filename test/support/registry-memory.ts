@@ -2,7 +2,7 @@ import { systemClock } from "../../src/clock/system.ts";
 import { makeEndpoint } from "../../src/registry/endpoint.ts";
 import { MemoryAdapter } from "../../src/registry/memory/adapter.ts";
 import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
-import type { ContractInstance, RegistryHarness } from "./registry-contract.ts";
+import type { ContractInstance, RegistryHarness } from "./registry-contract/stage.ts";
 
 /** A registry in memory with the system's clock. */
 export function startMemoryHarness(): Promise<RegistryHarness> {

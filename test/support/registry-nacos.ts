@@ -7,7 +7,7 @@ import { RegistryView } from "../../src/registry/view.ts";
 import { type NacosServer, startNacos } from "../env/index.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
 import { NacosApi, type NacosRegistration } from "./nacos-api.ts";
-import type { ContractInstance, RegistryHarness } from "./registry-contract.ts";
+import type { ContractInstance, RegistryHarness } from "./registry-contract/stage.ts";
 import type { Counted } from "./registry-etcd.ts";
 
 /** Fast enough that a test need not wait; what the server does by itself takes its own time. */

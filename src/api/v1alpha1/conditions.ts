@@ -99,7 +99,7 @@ export const POLICY_CONDITIONS = {
   },
   Ready: {
     meaning:
-      "The policy is accepted, the registries it names exist, and its primary registries and the cluster are known completely.",
+      "The policy is accepted, the registries it names, if any, exist, and its primary registries and the cluster are known completely.",
     reasons: {
       Ready: { status: "True", says: "Everything needed holds." },
       Starting: { status: "Unknown", says: "The operator has just begun with this policy." },
@@ -119,6 +119,10 @@ export const POLICY_CONDITIONS = {
       Audit: { status: "True", says: "spec.mode is Audit: zombies are reported only." },
       Paused: { status: "True", says: "spec.mode is Paused." },
       ReportOnly: { status: "True", says: "spec.registration.zombies.action is Report." },
+      NotConfigured: {
+        status: "True",
+        says: "spec.registration is absent: what the policy's pods register is judged by nobody.",
+      },
       NotEvictable: { status: "True", says: "The registry can not do what the action asks." },
       QuarantineLimit: {
         status: "True",

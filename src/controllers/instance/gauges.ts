@@ -31,7 +31,9 @@ export function collectInstanceGauges(parts: {
     }
     const now = clock.monotonic();
     for (const { name: policy, plan, registries: named } of policies.values()) {
-      metrics.releases.quarantines.set({ policy }, quarantines.count(policy));
+      const inQuarantine = quarantines.count(policy);
+      // A policy about pods only has none but those of the time when it named registries.
+      if (named.size > 0 || inQuarantine > 0) metrics.releases.quarantines.set({ policy }, inQuarantine);
       for (const registry of named.keys()) {
         budgetLeft.set({ policy, registry }, budgets.left(policy, registry, plan.budget, now));
       }

@@ -74,6 +74,21 @@ describe("a policy that is accepted", () => {
     ]);
   });
 
+  test("may be about pods only: then it has no registries, and nothing of it could ever evict", () => {
+    const policy = accepted({ mode: "Enforce", dns: { ndots: 2 } });
+    expect([...policy.registries]).toEqual([]);
+    expect(policy).toMatchObject({
+      absentForMs: Infinity,
+      silentForMs: Infinity,
+      naming: undefined,
+      plan: { mode: "Enforce", action: "Report", terminating: "Wait" },
+      podPolicy: { dns: { options: [{ name: "ndots", value: "2" }] } },
+    });
+    const keepalive = { time: "60s", interval: "10s", probes: 3 };
+    for (const spec of [{ keepalive }, { lifecycle: { preStopSleepSeconds: 5 } }])
+      expect(accepted(spec).podPolicy).toBeDefined();
+  });
+
   const everything: Record<string, { match: Record<string, unknown>; every: boolean; namespaces: boolean }> = {
     "selects everything without selectors": { match: {}, every: true, namespaces: false },
     "selects everything with empty selectors": {
@@ -134,7 +149,11 @@ describe("a policy that is refused names the field", () => {
       reason: "InvalidSpec",
       message: /^spec\.mode: must be one of Audit, Enforce, Paused$/,
     },
-    "that is missing": { spec: {}, reason: "InvalidSpec", message: /^spec\.registration: must be set$/ },
+    "of which all are missing": {
+      spec: { mode: "Enforce" },
+      reason: "InvalidSpec",
+      message: /^spec: must have at least one of registration, dns, keepalive and lifecycle: /,
+    },
     "of a naming rule without its key": {
       spec: { registration: { ...registration, service: { from: "Label" } } },
       reason: "InvalidSpec",

@@ -16,6 +16,7 @@ import type { PodRecord } from "../../cluster/types.ts";
 import { HygeiaError } from "../../errors.ts";
 import type { ObjectIdentity } from "../../kube/types.ts";
 import { keepaliveNests } from "../../lint/keepalive.ts";
+import { emptySpecProblems } from "../../lint/pod-rules.ts";
 import type { CompiledPolicy } from "../types.ts";
 
 /** A policy whose two selectors can be asked one at a time, so that the namespace's answer can be kept. */
@@ -88,11 +89,11 @@ class Refusal extends HygeiaError {
 function compileParsed(policy: RegistrationPolicy): MatchingPolicy {
   const { metadata, spec } = policy;
   const { namespaceSelector, podSelector } = spec.match;
-  const { zombies, service, registries } = spec.registration;
+  const [nothing] = emptySpecProblems(spec);
+  if (nothing !== undefined) throw new Refusal("InvalidSpec", `${nothing.field}: ${nothing.message}`);
   const namespaces = readSelector("spec.match.namespaceSelector", namespaceSelector);
   const pods = readSelector("spec.match.podSelector", podSelector);
   const everyNamespace = isEmpty(namespaceSelector);
-  const { silentFor } = zombies;
   return {
     name: metadata.name,
     uid: metadata.uid,
@@ -105,20 +106,43 @@ function compileParsed(policy: RegistrationPolicy): MatchingPolicy {
     selectsNamespace: (labels) => namespaces(labels),
     selectsPod: (pod) => pods(pod.labels),
     matches: (pod, namespaceLabels) => pods(pod.labels) && namespaces(namespaceLabels),
-    registries: new Map(registries.map(({ name, role }) => [name, role])),
-    absentForMs: readDuration("spec.registration.zombies.absentFor", zombies.absentFor),
-    silentForMs: silentFor === undefined ? 0 : readDuration("spec.registration.zombies.silentFor", silentFor),
-    plan: {
-      mode: spec.mode,
-      action: zombies.action,
-      terminating: zombies.terminating,
-      minInstances: zombies.minInstances,
-      budget: zombies.budget,
-    },
     podPolicy: readPodPolicy(policy),
+    ...registrationRules(spec),
+  };
+}
+
+type RegistrationRules = Pick<MatchingPolicy, "registries" | "absentForMs" | "silentForMs" | "plan" | "naming">;
+
+function registrationRules({ mode, registration }: RegistrationPolicySpec): RegistrationRules {
+  if (registration === undefined) return { ...noRegistration, plan: { ...noRegistration.plan, mode } };
+  const { zombies, service, registries } = registration;
+  const { action, terminating, minInstances, budget, absentFor, silentFor } = zombies;
+  return {
+    registries: new Map(registries.map(({ name, role }) => [name, role])),
+    absentForMs: readDuration("spec.registration.zombies.absentFor", absentFor),
+    silentForMs: silentFor === undefined ? 0 : readDuration("spec.registration.zombies.silentFor", silentFor),
+    plan: { mode, action, terminating, minInstances, budget },
     naming: service === undefined ? undefined : namingRule(service),
   };
 }
+
+/**
+ * Without registries no record is the policy's. The rest matters only for what it took out of rotation while it still
+ * had some, which may be put back: such a record is never found dead, nor anything done about one that is.
+ */
+const noRegistration: RegistrationRules = {
+  registries: new Map(),
+  absentForMs: Number.POSITIVE_INFINITY,
+  silentForMs: Number.POSITIVE_INFINITY,
+  plan: {
+    mode: "Audit",
+    action: "Report",
+    terminating: "Wait",
+    minInstances: 0,
+    budget: { evictionsPerSecond: 1, burst: 1, unexplainedPercentPerMinute: 1 },
+  },
+  naming: undefined,
+};
 
 function readSelector(field: string, selector: LabelSelector | undefined): LabelPredicate {
   try {

@@ -114,7 +114,7 @@ export class PolicyStatusController {
   }
 
   #facts(object: PolicyObject) {
-    const { registries, cluster, summary, clock, freshForMs, dryRun, clusterDomain } = this.#parts;
+    const { policies, registries, cluster, summary, clock, freshForMs, dryRun, clusterDomain } = this.#parts;
     const { fresh, problem } = cluster.freshness(clock.monotonic());
     const { name, compilation } = object;
     return {
@@ -124,6 +124,9 @@ export class PolicyStatusController {
       instances: summary.counts(name),
       blocked: summary.blocked(name),
       quarantined: summary.quarantined(name),
+      podsOnly: new Set(
+        Iterator.from(policies.values()).flatMap(({ name, registries: named }) => (named.size === 0 ? [name] : [])),
+      ),
       dryRun,
       clusterDomain,
     };

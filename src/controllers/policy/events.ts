@@ -91,6 +91,7 @@ const ownWish: ReadonlySet<string> = new Set([
   "Audit",
   "Paused",
   "ReportOnly",
+  "NotConfigured",
   "Deleting",
 ]);
 

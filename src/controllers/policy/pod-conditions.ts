@@ -18,7 +18,7 @@ export function keepaliveNested(compilation: Compilation): Says<"KeepaliveNested
   if (spec.keepalive === undefined) {
     return { type, reason: "NotConfigured", message: "spec.keepalive is absent: pods keep what they have" };
   }
-  const lint = lintKeepalive(spec.keepalive, silentForMs === 0 ? undefined : silentForMs / 1000);
+  const lint = lintKeepalive(spec.keepalive, silence(silentForMs));
   const facts = describe(lint);
   if (lint.paths.length === 0) {
     const message = `spec.keepalive.paths is absent: write what the connections pass through. ${facts}`;
@@ -36,6 +36,11 @@ export function keepaliveNested(compilation: Compilation): Says<"KeepaliveNested
   }
   if (warnings.length > 0) return { type, reason: "NestedWithWarnings", message: [...warnings, facts].join("; ") };
   return { type, reason: "Nested", message: [facts, ...sentences(findings, "Fine")].join("; ") };
+}
+
+/** Seconds after which the registry's silence counts; undefined where the policy does not say. */
+function silence(silentForMs: number): number | undefined {
+  return silentForMs > 0 && Number.isFinite(silentForMs) ? silentForMs / 1000 : undefined;
 }
 
 /** Whether pods find the names that they find without the policy. Search domains of nodes are not known, nor counted. */

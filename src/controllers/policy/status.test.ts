@@ -46,6 +46,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     blocked: undefined,
     quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
+    podsOnly: new Set(),
     dryRun: false,
     clusterDomain: "cluster.local",
     ...part,
@@ -73,6 +74,12 @@ function keepalive(path: object, fields: Record<string, unknown> = {}): Partial<
 
 function dns(fields: object): Partial<PolicyFacts> {
   return { object: policy({ dns: fields }) };
+}
+
+/** A policy without spec.registration. */
+function podsOnly(fields: Record<string, unknown> = {}): Pick<PolicyFacts, "object" | "registries" | "evicted"> {
+  const object = policy({ registration: undefined, dns: { ndots: 2, libc: "Glibc" }, ...fields });
+  return { object, registries: [], evicted: { total: 0, last: undefined } };
 }
 
 const badSelector = policy({ match: { podSelector: { matchLabels: { "a..b/x": "y" } } } });
@@ -116,6 +123,18 @@ describe("the figures of a policy", () => {
     });
     expect(policyFigures(facts({ pods })).pods).toEqual({ matched: 9 });
     expect(policyFigures(facts({ ...wishing, pods: { ...pods, generation: 0 } })).pods).toEqual({ matched: 9 });
+  });
+
+  test("have nothing of registrations for a policy about pods only, but what it evicted when it was not", () => {
+    const pods = counted(3, new Map(), { compliant: 3 });
+    const figures = { pods: { matched: 3, compliant: 3, drifted: 0, exempt: 0, compliance: "3/3" } };
+    expect(policyFigures(facts({ ...podsOnly(), pods }))).toEqual(figures);
+    const evicted = { total: 2, last: new Date("2026-01-01T00:00:05Z") };
+    expect(policyFigures(facts({ ...podsOnly(), pods, evicted }))).toEqual({
+      ...figures,
+      evicted: 2,
+      lastEviction: "2026-01-01T00:00:05Z",
+    });
   });
 
   test("say which registries do not work", () => {
@@ -278,6 +297,19 @@ describe("the conditions of a policy", () => {
       facts: { blocked: { reason: "RegistryViewNotFresh", message: "m" } },
       conditions: { EvictionBlocked: "True ViewNotFresh" },
     },
+    "say that a policy is about pods only, and that is well": {
+      facts: { ...podsOnly(), pods: counted(9, new Map(), { compliant: 9 }) },
+      conditions: {
+        Ready: "True Ready",
+        Accepted: "True Accepted",
+        EvictionBlocked: "True NotConfigured",
+        PodsCompliant: "True AllCompliant",
+      },
+    },
+    "say so of one that is paused, and whatever holds others back": {
+      facts: { ...podsOnly({ mode: "Paused" }), dryRun: true, blocked: { reason: "Budget", message: "m" } },
+      conditions: { Ready: "False Paused", EvictionBlocked: "True NotConfigured" },
+    },
     "say that others have some of its pods": {
       facts: { pods: counted(9, lost(["other", 1])) },
       conditions: { Ready: "True Ready", Superseded: "True PartlySuperseded" },
@@ -294,6 +326,24 @@ describe("the conditions of a policy", () => {
   for (const [sentence, { facts: part, conditions }] of Object.entries(table)) {
     test(sentence, () => expect(brief(part)).toMatchObject(conditions));
   }
+
+  test("name policies about pods only that leave registrations unjudged", () => {
+    const pods = counted(3, lost(["dns", 2], ["other", 5], ["sysctls", 1]));
+    const said = (names: string[], part: Partial<PolicyFacts> = {}): string =>
+      message({ pods, podsOnly: new Set(names), ...part }, "Superseded");
+    expect(said(["dns"])).toMatch(/; "dns" has no spec\.registration, so what 2 pods register is judged by nobody$/);
+    expect(said(["dns", "sysctls", "elsewhere"])).toMatch(/; 2 of them have no spec\.registration, so what 3 pods/);
+    expect(said([])).not.toContain("spec.registration");
+    expect(said(["dns"], { object: podsOnly().object })).not.toContain("spec.registration");
+  });
+
+  test("tell of quarantines that a policy about pods only will not end", () => {
+    const said = (mode: string, dryRun = false): string =>
+      message({ ...podsOnly({ mode }), quarantined: 1, dryRun }, "EvictionBlocked");
+    expect(said("Enforce")).toMatch(/is judged by nobody$/);
+    expect(said("Audit")).toMatch(/; 1 entry stays in quarantine meanwhile: see the report$/);
+    expect(said("Enforce", true)).toContain("1 entry stays");
+  });
 
   test("name the field of a bad selector", () => {
     const text = 'spec.match.podSelector.matchLabels[a..b/x]: "a..b/x" is not a label key';
@@ -420,6 +470,8 @@ describe("the Events of a policy", () => {
       after: { object: policy({ mode: "Audit" }) },
       reasons: [],
     },
+    "tell nothing of a policy that is about pods only from now on": { before: {}, after: podsOnly(), reasons: [] },
+    "tell nothing of one that was": { before: podsOnly(), after: {}, reasons: [] },
     "tell nothing of the end of an audit": { before: { object: policy({ mode: "Audit" }) }, after: {}, reasons: [] },
   };
   for (const [sentence, { before, after, reasons }] of Object.entries(table)) {

@@ -29,6 +29,8 @@ export interface PolicyFacts {
   readonly quarantined: number;
   /** Undefined until it is known what earlier leaders evicted. */
   readonly evicted: Tally | undefined;
+  /** Names of the policies in force without spec.registration. */
+  readonly podsOnly: ReadonlySet<string>;
   /** The operator treats every policy as one of mode Audit. */
   readonly dryRun: boolean;
   /** For example `cluster.local`. */
@@ -55,13 +57,20 @@ const NAMES_SHOWN = 5;
 /** The figures of a policy's status: everything but the conditions and the generation. Unknown ones are left out. */
 export function policyFigures(facts: PolicyFacts): RegistrationPolicyStatus {
   const { pods, instances, evicted, registries } = facts;
+  const registered = !isAboutPodsOnly(facts);
+  // One that had spec.registration before keeps its total: it must never go down.
+  const isTold = evicted !== undefined && (registered || evicted.total > 0);
   return {
     ...(pods === undefined ? {} : { pods: { matched: pods.matched, ...complianceFigures(facts) } }),
-    instances: countsOf(instances),
-    ...(evicted === undefined ? {} : { evicted: evicted.total }),
+    ...(registered ? { instances: countsOf(instances) } : {}),
+    ...(isTold ? { evicted: evicted.total } : {}),
     ...(evicted?.last === undefined ? {} : { lastEviction: secondTime(evicted.last) }),
-    registries: describeRegistries(registries),
+    ...(registered ? { registries: describeRegistries(registries) } : {}),
   };
+}
+
+function isAboutPodsOnly({ object: { compilation } }: Pick<PolicyFacts, "object">): boolean {
+  return compilation.accepted && compilation.policy.spec.registration === undefined;
 }
 
 /** The conditions of a policy, Ready first. */
@@ -110,7 +119,8 @@ function readyOf(facts: PolicyFacts, accepted: Says<"Accepted">, superseded: Say
   }
   if (facts.pods === undefined) return { type, reason: "Starting", message: "pods have not been counted yet" };
   if (superseded.reason === "WhollySuperseded") return { type, reason: "Superseded", message: superseded.message };
-  return { type, reason: "Ready", message: "the policy, its registries and the cluster are known completely" };
+  const known = isAboutPodsOnly(facts) ? "the policy and the cluster" : "the policy, its registries and the cluster";
+  return { type, reason: "Ready", message: `${known} are known completely` };
 }
 
 function blockedOf(facts: PolicyFacts): Says<"EvictionBlocked"> {
@@ -121,6 +131,11 @@ function blockedOf(facts: PolicyFacts): Says<"EvictionBlocked"> {
     return { type, reason: "NotAccepted", message: "the policy is not in force: see condition Accepted" };
   }
   const { mode, action } = compilation.policy.plan;
+  if (isAboutPodsOnly(facts)) {
+    const stay = mode === "Enforce" && !dryRun ? "" : remaining(facts);
+    const message = `spec.registration is absent: what the pods of this policy register is judged by nobody${stay}`;
+    return { type, reason: "NotConfigured", message };
+  }
   if (mode === "Paused") return { type, reason: "Paused", message: `spec.mode is Paused${remaining(facts)}` };
   if (mode === "Audit") {
     const message = `spec.mode is Audit: zombies are reported, nothing is evicted${remaining(facts)}`;
@@ -150,7 +165,9 @@ function remaining({ quarantined }: PolicyFacts): string {
   return `; ${entries} in quarantine meanwhile: see the report`;
 }
 
-function supersededOf({ pods, object: { compilation } }: PolicyFacts): Says<"Superseded"> {
+function supersededOf(facts: PolicyFacts): Says<"Superseded"> {
+  const { pods, podsOnly } = facts;
+  const { compilation } = facts.object;
   const type = "Superseded";
   const lost = [...(pods?.lost ?? [])].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   if (pods === undefined || lost.length === 0 || !compilation.accepted) {
@@ -162,8 +179,17 @@ function supersededOf({ pods, object: { compilation } }: PolicyFacts): Says<"Sup
   const others = lost.length - shown.length;
   const names = others > 0 ? `${shown.join(", ")} and ${others} more` : shown.join(", ");
   const of = pods.matched === 0 ? "all" : "some";
-  const message = `of ${of} pods that this policy matches others are in charge, by priority or age: ${names}`;
+  const silent = isAboutPodsOnly(facts) ? [] : lost.filter(([name]) => podsOnly.has(name));
+  const message = `of ${of} pods that this policy matches others are in charge, by priority or age: ${names}${unjudged(silent)}`;
   return { type, reason: pods.matched === 0 ? "WhollySuperseded" : "PartlySuperseded", message };
+}
+
+/** A policy that wins a pod wins it whole; that a registration is judged by nobody is easily overlooked. */
+function unjudged(winners: readonly (readonly [string, number])[]): string {
+  const count = winners.reduce((sum, [, pods]) => sum + pods, 0);
+  if (count === 0) return "";
+  const whose = winners.length === 1 ? `"${winners[0]?.[0]}" has` : `${winners.length} of them have`;
+  return `; ${whose} no spec.registration, so what ${count === 1 ? "1 pod registers" : `${count} pods register`} is judged by nobody`;
 }
 
 function countsOf(counts: InstanceCounts): RegistrationPolicyInstances {

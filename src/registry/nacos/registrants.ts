@@ -40,7 +40,7 @@ interface ListedService {
 const NOTHING: ListedService = { ref: { group: "", service: "" }, content: "", listed: [] };
 
 export interface RefreshOptions {
-  readonly api: NacosApi;
+  readonly api: Pick<NacosApi, "publishers" | "published" | "client">;
   readonly instances: readonly NacosInstance[];
   readonly clients: ReadonlySet<string> | undefined;
   readonly call: NacosCall;
@@ -147,7 +147,7 @@ export class Registrants {
   }
 
   async #stamps(
-    api: NacosApi,
+    api: Pick<NacosApi, "client">,
     publishers: readonly Publisher[],
     call: NacosCall,
   ): Promise<ReadonlyMap<string, number>> {

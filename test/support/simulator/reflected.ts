@@ -77,7 +77,7 @@ export class Reflected<T extends ObjectIdentity> {
         const items = objects.map((object) => ({ ...identity(object), raw: object }));
         this.#view.addPage(list, items);
         this.#deliver(this.#view.finishList(list, String(revision)), "List");
-        this.#view.listAccepted(String(revision));
+        this.#view.listAccepted(list, String(revision));
         this.#tracker.listApplied(String(revision));
       };
       if (this.#watchFrom !== Infinity) {

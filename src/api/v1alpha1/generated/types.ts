@@ -277,7 +277,7 @@ export interface RegistrationPolicySpec {
    */
   priority: number;
   match: RegistrationPolicyMatch;
-  registration: RegistrationPolicyRegistration;
+  registration?: RegistrationPolicyRegistration;
   dns?: RegistrationPolicyDns;
   keepalive?: RegistrationPolicyKeepalive;
   lifecycle?: RegistrationPolicyLifecycle;
@@ -296,7 +296,7 @@ export interface RegistrationPolicyMatch {
   podSelector?: LabelSelector;
 }
 /**
- * Where the pods register, and what is done about what they leave behind.
+ * Where the pods register, and what is done about what they leave behind. Without it the policy is about pods only: what the pods it is in charge of register is judged by nobody, and not evicted.
  */
 export interface RegistrationPolicyRegistration {
   /**
@@ -599,7 +599,7 @@ export interface RegistrationPolicyPods {
   compliance?: string;
 }
 /**
- * Counts of instances in this policy's registries, by verdict.
+ * Counts of instances in this policy's registries, by verdict; absent without spec.registration.
  */
 export interface RegistrationPolicyInstances {
   /**

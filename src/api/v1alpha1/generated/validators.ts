@@ -2972,7 +2972,6 @@ const schema12 = {
     metadata: { type: "object", required: ["name"], properties: { name: { type: "string" } } },
     spec: {
       type: "object",
-      required: ["registration", "mode", "priority", "match"],
       properties: {
         mode: { type: "string", maxLength: 16, enum: ["Audit", "Enforce", "Paused"], default: "Audit" },
         priority: { type: "integer", format: "int32", minimum: -1000000, maximum: 1000000, default: 0 },
@@ -3250,6 +3249,7 @@ const schema12 = {
           required: [],
         },
       },
+      required: ["mode", "priority", "match"],
     },
   },
 };
@@ -3453,13 +3453,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
         if (data4.match === undefined) {
           data4.match = {};
         }
-        if (data4.registration === undefined) {
+        if (data4.mode === undefined) {
           const err11 = {
             instancePath: instancePath + "/spec",
             schemaPath: "#/properties/spec/required",
             keyword: "required",
-            params: { missingProperty: "registration" },
-            message: "must have required property '" + "registration" + "'",
+            params: { missingProperty: "mode" },
+            message: "must have required property '" + "mode" + "'",
           };
           if (vErrors === null) {
             vErrors = [err11];
@@ -3468,13 +3468,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           }
           errors++;
         }
-        if (data4.mode === undefined) {
+        if (data4.priority === undefined) {
           const err12 = {
             instancePath: instancePath + "/spec",
             schemaPath: "#/properties/spec/required",
             keyword: "required",
-            params: { missingProperty: "mode" },
-            message: "must have required property '" + "mode" + "'",
+            params: { missingProperty: "priority" },
+            message: "must have required property '" + "priority" + "'",
           };
           if (vErrors === null) {
             vErrors = [err12];
@@ -3483,13 +3483,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           }
           errors++;
         }
-        if (data4.priority === undefined) {
+        if (data4.match === undefined) {
           const err13 = {
             instancePath: instancePath + "/spec",
             schemaPath: "#/properties/spec/required",
             keyword: "required",
-            params: { missingProperty: "priority" },
-            message: "must have required property '" + "priority" + "'",
+            params: { missingProperty: "match" },
+            message: "must have required property '" + "match" + "'",
           };
           if (vErrors === null) {
             vErrors = [err13];
@@ -3498,13 +3498,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           }
           errors++;
         }
-        if (data4.match === undefined) {
+        let data5 = data4.mode;
+        if (!(data5 === "Audit" || data5 === "Enforce" || data5 === "Paused")) {
           const err14 = {
-            instancePath: instancePath + "/spec",
-            schemaPath: "#/properties/spec/required",
-            keyword: "required",
-            params: { missingProperty: "match" },
-            message: "must have required property '" + "match" + "'",
+            instancePath: instancePath + "/spec/mode",
+            schemaPath: "#/properties/spec/properties/mode/enum",
+            keyword: "enum",
+            params: { allowedValues: schema12.properties.spec.properties.mode.enum },
+            message: "must be equal to one of the allowed values",
           };
           if (vErrors === null) {
             vErrors = [err14];
@@ -3513,25 +3514,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           }
           errors++;
         }
-        let data5 = data4.mode;
-        if (!(data5 === "Audit" || data5 === "Enforce" || data5 === "Paused")) {
-          const err15 = {
-            instancePath: instancePath + "/spec/mode",
-            schemaPath: "#/properties/spec/properties/mode/enum",
-            keyword: "enum",
-            params: { allowedValues: schema12.properties.spec.properties.mode.enum },
-            message: "must be equal to one of the allowed values",
-          };
-          if (vErrors === null) {
-            vErrors = [err15];
-          } else {
-            vErrors.push(err15);
-          }
-          errors++;
-        }
         if (typeof data5 === "string") {
           if (func2(data5) > 16) {
-            const err16 = {
+            const err15 = {
               instancePath: instancePath + "/spec/mode",
               schemaPath: "#/properties/spec/properties/mode/maxLength",
               keyword: "maxLength",
@@ -3539,19 +3524,35 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must NOT have more than 16 characters",
             };
             if (vErrors === null) {
-              vErrors = [err16];
+              vErrors = [err15];
             } else {
-              vErrors.push(err16);
+              vErrors.push(err15);
             }
             errors++;
           }
         } else {
-          const err17 = {
+          const err16 = {
             instancePath: instancePath + "/spec/mode",
             schemaPath: "#/properties/spec/properties/mode/type",
             keyword: "type",
             params: { type: "string" },
             message: "must be string",
+          };
+          if (vErrors === null) {
+            vErrors = [err16];
+          } else {
+            vErrors.push(err16);
+          }
+          errors++;
+        }
+        let data6 = data4.priority;
+        if (!(typeof data6 == "number" && !(data6 % 1) && !isNaN(data6) && isFinite(data6))) {
+          const err17 = {
+            instancePath: instancePath + "/spec/priority",
+            schemaPath: "#/properties/spec/properties/priority/type",
+            keyword: "type",
+            params: { type: "integer" },
+            message: "must be integer",
           };
           if (vErrors === null) {
             vErrors = [err17];
@@ -3560,25 +3561,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           }
           errors++;
         }
-        let data6 = data4.priority;
-        if (!(typeof data6 == "number" && !(data6 % 1) && !isNaN(data6) && isFinite(data6))) {
-          const err18 = {
-            instancePath: instancePath + "/spec/priority",
-            schemaPath: "#/properties/spec/properties/priority/type",
-            keyword: "type",
-            params: { type: "integer" },
-            message: "must be integer",
-          };
-          if (vErrors === null) {
-            vErrors = [err18];
-          } else {
-            vErrors.push(err18);
-          }
-          errors++;
-        }
         if (typeof data6 == "number" && isFinite(data6)) {
           if (data6 > 1000000 || isNaN(data6)) {
-            const err19 = {
+            const err18 = {
               instancePath: instancePath + "/spec/priority",
               schemaPath: "#/properties/spec/properties/priority/maximum",
               keyword: "maximum",
@@ -3586,14 +3571,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be <= 1000000",
             };
             if (vErrors === null) {
-              vErrors = [err19];
+              vErrors = [err18];
             } else {
-              vErrors.push(err19);
+              vErrors.push(err18);
             }
             errors++;
           }
           if (data6 < -1000000 || isNaN(data6)) {
-            const err20 = {
+            const err19 = {
               instancePath: instancePath + "/spec/priority",
               schemaPath: "#/properties/spec/properties/priority/minimum",
               keyword: "minimum",
@@ -3601,9 +3586,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be >= -1000000",
             };
             if (vErrors === null) {
-              vErrors = [err20];
+              vErrors = [err19];
             } else {
-              vErrors.push(err20);
+              vErrors.push(err19);
             }
             errors++;
           }
@@ -3617,7 +3602,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 let data9 = data8.matchLabels;
                 if (data9 && typeof data9 == "object" && !Array.isArray(data9)) {
                   if (Object.keys(data9).length > 32) {
-                    const err21 = {
+                    const err20 = {
                       instancePath: instancePath + "/spec/match/namespaceSelector/matchLabels",
                       schemaPath:
                         "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchLabels/maxProperties",
@@ -3626,9 +3611,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 32 properties",
                     };
                     if (vErrors === null) {
-                      vErrors = [err21];
+                      vErrors = [err20];
                     } else {
-                      vErrors.push(err21);
+                      vErrors.push(err20);
                     }
                     errors++;
                   }
@@ -3636,7 +3621,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     let data10 = data9[key0];
                     if (typeof data10 === "string") {
                       if (func2(data10) > 63) {
-                        const err22 = {
+                        const err21 = {
                           instancePath:
                             instancePath +
                             "/spec/match/namespaceSelector/matchLabels/" +
@@ -3648,14 +3633,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must NOT have more than 63 characters",
                         };
                         if (vErrors === null) {
-                          vErrors = [err22];
+                          vErrors = [err21];
                         } else {
-                          vErrors.push(err22);
+                          vErrors.push(err21);
                         }
                         errors++;
                       }
                       if (!pattern20.test(data10)) {
-                        const err23 = {
+                        const err22 = {
                           instancePath:
                             instancePath +
                             "/spec/match/namespaceSelector/matchLabels/" +
@@ -3667,14 +3652,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: 'must match pattern "' + "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$" + '"',
                         };
                         if (vErrors === null) {
-                          vErrors = [err23];
+                          vErrors = [err22];
                         } else {
-                          vErrors.push(err23);
+                          vErrors.push(err22);
                         }
                         errors++;
                       }
                     } else {
-                      const err24 = {
+                      const err23 = {
                         instancePath:
                           instancePath +
                           "/spec/match/namespaceSelector/matchLabels/" +
@@ -3686,15 +3671,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be string",
                       };
                       if (vErrors === null) {
-                        vErrors = [err24];
+                        vErrors = [err23];
                       } else {
-                        vErrors.push(err24);
+                        vErrors.push(err23);
                       }
                       errors++;
                     }
                   }
                 } else {
-                  const err25 = {
+                  const err24 = {
                     instancePath: instancePath + "/spec/match/namespaceSelector/matchLabels",
                     schemaPath:
                       "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchLabels/type",
@@ -3703,9 +3688,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be object",
                   };
                   if (vErrors === null) {
-                    vErrors = [err25];
+                    vErrors = [err24];
                   } else {
-                    vErrors.push(err25);
+                    vErrors.push(err24);
                   }
                   errors++;
                 }
@@ -3714,7 +3699,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 let data11 = data8.matchExpressions;
                 if (Array.isArray(data11)) {
                   if (data11.length > 32) {
-                    const err26 = {
+                    const err25 = {
                       instancePath: instancePath + "/spec/match/namespaceSelector/matchExpressions",
                       schemaPath:
                         "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchExpressions/maxItems",
@@ -3723,9 +3708,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 32 items",
                     };
                     if (vErrors === null) {
-                      vErrors = [err26];
+                      vErrors = [err25];
                     } else {
-                      vErrors.push(err26);
+                      vErrors.push(err25);
                     }
                     errors++;
                   }
@@ -3734,7 +3719,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     let data12 = data11[i0];
                     if (data12 && typeof data12 == "object" && !Array.isArray(data12)) {
                       if (data12.key === undefined) {
-                        const err27 = {
+                        const err26 = {
                           instancePath: instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0,
                           schemaPath:
                             "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchExpressions/items/required",
@@ -3743,14 +3728,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must have required property '" + "key" + "'",
                         };
                         if (vErrors === null) {
-                          vErrors = [err27];
+                          vErrors = [err26];
                         } else {
-                          vErrors.push(err27);
+                          vErrors.push(err26);
                         }
                         errors++;
                       }
                       if (data12.operator === undefined) {
-                        const err28 = {
+                        const err27 = {
                           instancePath: instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0,
                           schemaPath:
                             "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchExpressions/items/required",
@@ -3759,9 +3744,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must have required property '" + "operator" + "'",
                         };
                         if (vErrors === null) {
-                          vErrors = [err28];
+                          vErrors = [err27];
                         } else {
-                          vErrors.push(err28);
+                          vErrors.push(err27);
                         }
                         errors++;
                       }
@@ -3769,7 +3754,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         let data13 = data12.key;
                         if (typeof data13 === "string") {
                           if (func2(data13) > 317) {
-                            const err29 = {
+                            const err28 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
                               schemaPath:
@@ -3779,14 +3764,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 317 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err29];
+                              vErrors = [err28];
                             } else {
-                              vErrors.push(err29);
+                              vErrors.push(err28);
                             }
                             errors++;
                           }
                           if (func2(data13) < 1) {
-                            const err30 = {
+                            const err29 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
                               schemaPath:
@@ -3796,14 +3781,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have fewer than 1 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err30];
+                              vErrors = [err29];
                             } else {
-                              vErrors.push(err30);
+                              vErrors.push(err29);
                             }
                             errors++;
                           }
                           if (!pattern21.test(data13)) {
-                            const err31 = {
+                            const err30 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
                               schemaPath:
@@ -3818,14 +3803,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 '"',
                             };
                             if (vErrors === null) {
-                              vErrors = [err31];
+                              vErrors = [err30];
                             } else {
-                              vErrors.push(err31);
+                              vErrors.push(err30);
                             }
                             errors++;
                           }
                         } else {
-                          const err32 = {
+                          const err31 = {
                             instancePath:
                               instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/key",
                             schemaPath:
@@ -3835,9 +3820,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be string",
                           };
                           if (vErrors === null) {
-                            vErrors = [err32];
+                            vErrors = [err31];
                           } else {
-                            vErrors.push(err32);
+                            vErrors.push(err31);
                           }
                           errors++;
                         }
@@ -3850,7 +3835,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           data14 === "Exists" ||
                           data14 === "DoesNotExist"
                         )) {
-                          const err33 = {
+                          const err32 = {
                             instancePath:
                               instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/operator",
                             schemaPath:
@@ -3864,15 +3849,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be equal to one of the allowed values",
                           };
                           if (vErrors === null) {
-                            vErrors = [err33];
+                            vErrors = [err32];
                           } else {
-                            vErrors.push(err33);
+                            vErrors.push(err32);
                           }
                           errors++;
                         }
                         if (typeof data14 === "string") {
                           if (func2(data14) > 16) {
-                            const err34 = {
+                            const err33 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/operator",
                               schemaPath:
@@ -3882,14 +3867,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 16 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err34];
+                              vErrors = [err33];
                             } else {
-                              vErrors.push(err34);
+                              vErrors.push(err33);
                             }
                             errors++;
                           }
                         } else {
-                          const err35 = {
+                          const err34 = {
                             instancePath:
                               instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/operator",
                             schemaPath:
@@ -3899,9 +3884,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be string",
                           };
                           if (vErrors === null) {
-                            vErrors = [err35];
+                            vErrors = [err34];
                           } else {
-                            vErrors.push(err35);
+                            vErrors.push(err34);
                           }
                           errors++;
                         }
@@ -3910,7 +3895,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         let data15 = data12.values;
                         if (Array.isArray(data15)) {
                           if (data15.length > 64) {
-                            const err36 = {
+                            const err35 = {
                               instancePath:
                                 instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/values",
                               schemaPath:
@@ -3920,9 +3905,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 64 items",
                             };
                             if (vErrors === null) {
-                              vErrors = [err36];
+                              vErrors = [err35];
                             } else {
-                              vErrors.push(err36);
+                              vErrors.push(err35);
                             }
                             errors++;
                           }
@@ -3931,7 +3916,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             let data16 = data15[i1];
                             if (typeof data16 === "string") {
                               if (func2(data16) > 63) {
-                                const err37 = {
+                                const err36 = {
                                   instancePath:
                                     instancePath +
                                     "/spec/match/namespaceSelector/matchExpressions/" +
@@ -3945,14 +3930,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                   message: "must NOT have more than 63 characters",
                                 };
                                 if (vErrors === null) {
-                                  vErrors = [err37];
+                                  vErrors = [err36];
                                 } else {
-                                  vErrors.push(err37);
+                                  vErrors.push(err36);
                                 }
                                 errors++;
                               }
                               if (!pattern20.test(data16)) {
-                                const err38 = {
+                                const err37 = {
                                   instancePath:
                                     instancePath +
                                     "/spec/match/namespaceSelector/matchExpressions/" +
@@ -3967,14 +3952,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                     'must match pattern "' + "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$" + '"',
                                 };
                                 if (vErrors === null) {
-                                  vErrors = [err38];
+                                  vErrors = [err37];
                                 } else {
-                                  vErrors.push(err38);
+                                  vErrors.push(err37);
                                 }
                                 errors++;
                               }
                             } else {
-                              const err39 = {
+                              const err38 = {
                                 instancePath:
                                   instancePath +
                                   "/spec/match/namespaceSelector/matchExpressions/" +
@@ -3988,15 +3973,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 message: "must be string",
                               };
                               if (vErrors === null) {
-                                vErrors = [err39];
+                                vErrors = [err38];
                               } else {
-                                vErrors.push(err39);
+                                vErrors.push(err38);
                               }
                               errors++;
                             }
                           }
                         } else {
-                          const err40 = {
+                          const err39 = {
                             instancePath:
                               instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0 + "/values",
                             schemaPath:
@@ -4006,15 +3991,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be array",
                           };
                           if (vErrors === null) {
-                            vErrors = [err40];
+                            vErrors = [err39];
                           } else {
-                            vErrors.push(err40);
+                            vErrors.push(err39);
                           }
                           errors++;
                         }
                       }
                     } else {
-                      const err41 = {
+                      const err40 = {
                         instancePath: instancePath + "/spec/match/namespaceSelector/matchExpressions/" + i0,
                         schemaPath:
                           "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchExpressions/items/type",
@@ -4023,15 +4008,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be object",
                       };
                       if (vErrors === null) {
-                        vErrors = [err41];
+                        vErrors = [err40];
                       } else {
-                        vErrors.push(err41);
+                        vErrors.push(err40);
                       }
                       errors++;
                     }
                   }
                 } else {
-                  const err42 = {
+                  const err41 = {
                     instancePath: instancePath + "/spec/match/namespaceSelector/matchExpressions",
                     schemaPath:
                       "#/properties/spec/properties/match/properties/namespaceSelector/properties/matchExpressions/type",
@@ -4040,15 +4025,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be array",
                   };
                   if (vErrors === null) {
-                    vErrors = [err42];
+                    vErrors = [err41];
                   } else {
-                    vErrors.push(err42);
+                    vErrors.push(err41);
                   }
                   errors++;
                 }
               }
             } else {
-              const err43 = {
+              const err42 = {
                 instancePath: instancePath + "/spec/match/namespaceSelector",
                 schemaPath: "#/properties/spec/properties/match/properties/namespaceSelector/type",
                 keyword: "type",
@@ -4056,9 +4041,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be object",
               };
               if (vErrors === null) {
-                vErrors = [err43];
+                vErrors = [err42];
               } else {
-                vErrors.push(err43);
+                vErrors.push(err42);
               }
               errors++;
             }
@@ -4070,7 +4055,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 let data18 = data17.matchLabels;
                 if (data18 && typeof data18 == "object" && !Array.isArray(data18)) {
                   if (Object.keys(data18).length > 32) {
-                    const err44 = {
+                    const err43 = {
                       instancePath: instancePath + "/spec/match/podSelector/matchLabels",
                       schemaPath:
                         "#/properties/spec/properties/match/properties/podSelector/properties/matchLabels/maxProperties",
@@ -4079,9 +4064,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 32 properties",
                     };
                     if (vErrors === null) {
-                      vErrors = [err44];
+                      vErrors = [err43];
                     } else {
-                      vErrors.push(err44);
+                      vErrors.push(err43);
                     }
                     errors++;
                   }
@@ -4089,7 +4074,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     let data19 = data18[key1];
                     if (typeof data19 === "string") {
                       if (func2(data19) > 63) {
-                        const err45 = {
+                        const err44 = {
                           instancePath:
                             instancePath +
                             "/spec/match/podSelector/matchLabels/" +
@@ -4101,14 +4086,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must NOT have more than 63 characters",
                         };
                         if (vErrors === null) {
-                          vErrors = [err45];
+                          vErrors = [err44];
                         } else {
-                          vErrors.push(err45);
+                          vErrors.push(err44);
                         }
                         errors++;
                       }
                       if (!pattern20.test(data19)) {
-                        const err46 = {
+                        const err45 = {
                           instancePath:
                             instancePath +
                             "/spec/match/podSelector/matchLabels/" +
@@ -4120,14 +4105,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: 'must match pattern "' + "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$" + '"',
                         };
                         if (vErrors === null) {
-                          vErrors = [err46];
+                          vErrors = [err45];
                         } else {
-                          vErrors.push(err46);
+                          vErrors.push(err45);
                         }
                         errors++;
                       }
                     } else {
-                      const err47 = {
+                      const err46 = {
                         instancePath:
                           instancePath +
                           "/spec/match/podSelector/matchLabels/" +
@@ -4139,15 +4124,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be string",
                       };
                       if (vErrors === null) {
-                        vErrors = [err47];
+                        vErrors = [err46];
                       } else {
-                        vErrors.push(err47);
+                        vErrors.push(err46);
                       }
                       errors++;
                     }
                   }
                 } else {
-                  const err48 = {
+                  const err47 = {
                     instancePath: instancePath + "/spec/match/podSelector/matchLabels",
                     schemaPath: "#/properties/spec/properties/match/properties/podSelector/properties/matchLabels/type",
                     keyword: "type",
@@ -4155,9 +4140,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be object",
                   };
                   if (vErrors === null) {
-                    vErrors = [err48];
+                    vErrors = [err47];
                   } else {
-                    vErrors.push(err48);
+                    vErrors.push(err47);
                   }
                   errors++;
                 }
@@ -4166,7 +4151,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 let data20 = data17.matchExpressions;
                 if (Array.isArray(data20)) {
                   if (data20.length > 32) {
-                    const err49 = {
+                    const err48 = {
                       instancePath: instancePath + "/spec/match/podSelector/matchExpressions",
                       schemaPath:
                         "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/maxItems",
@@ -4175,9 +4160,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 32 items",
                     };
                     if (vErrors === null) {
-                      vErrors = [err49];
+                      vErrors = [err48];
                     } else {
-                      vErrors.push(err49);
+                      vErrors.push(err48);
                     }
                     errors++;
                   }
@@ -4186,7 +4171,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     let data21 = data20[i2];
                     if (data21 && typeof data21 == "object" && !Array.isArray(data21)) {
                       if (data21.key === undefined) {
-                        const err50 = {
+                        const err49 = {
                           instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2,
                           schemaPath:
                             "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/required",
@@ -4195,14 +4180,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must have required property '" + "key" + "'",
                         };
                         if (vErrors === null) {
-                          vErrors = [err50];
+                          vErrors = [err49];
                         } else {
-                          vErrors.push(err50);
+                          vErrors.push(err49);
                         }
                         errors++;
                       }
                       if (data21.operator === undefined) {
-                        const err51 = {
+                        const err50 = {
                           instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2,
                           schemaPath:
                             "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/required",
@@ -4211,9 +4196,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must have required property '" + "operator" + "'",
                         };
                         if (vErrors === null) {
-                          vErrors = [err51];
+                          vErrors = [err50];
                         } else {
-                          vErrors.push(err51);
+                          vErrors.push(err50);
                         }
                         errors++;
                       }
@@ -4221,7 +4206,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         let data22 = data21.key;
                         if (typeof data22 === "string") {
                           if (func2(data22) > 317) {
-                            const err52 = {
+                            const err51 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                               schemaPath:
                                 "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/key/maxLength",
@@ -4230,14 +4215,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 317 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err52];
+                              vErrors = [err51];
                             } else {
-                              vErrors.push(err52);
+                              vErrors.push(err51);
                             }
                             errors++;
                           }
                           if (func2(data22) < 1) {
-                            const err53 = {
+                            const err52 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                               schemaPath:
                                 "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/key/minLength",
@@ -4246,14 +4231,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have fewer than 1 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err53];
+                              vErrors = [err52];
                             } else {
-                              vErrors.push(err53);
+                              vErrors.push(err52);
                             }
                             errors++;
                           }
                           if (!pattern21.test(data22)) {
-                            const err54 = {
+                            const err53 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                               schemaPath:
                                 "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/key/pattern",
@@ -4267,14 +4252,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 '"',
                             };
                             if (vErrors === null) {
-                              vErrors = [err54];
+                              vErrors = [err53];
                             } else {
-                              vErrors.push(err54);
+                              vErrors.push(err53);
                             }
                             errors++;
                           }
                         } else {
-                          const err55 = {
+                          const err54 = {
                             instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/key",
                             schemaPath:
                               "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/key/type",
@@ -4283,9 +4268,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be string",
                           };
                           if (vErrors === null) {
-                            vErrors = [err55];
+                            vErrors = [err54];
                           } else {
-                            vErrors.push(err55);
+                            vErrors.push(err54);
                           }
                           errors++;
                         }
@@ -4298,7 +4283,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           data23 === "Exists" ||
                           data23 === "DoesNotExist"
                         )) {
-                          const err56 = {
+                          const err55 = {
                             instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/operator",
                             schemaPath:
                               "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/operator/enum",
@@ -4311,15 +4296,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be equal to one of the allowed values",
                           };
                           if (vErrors === null) {
-                            vErrors = [err56];
+                            vErrors = [err55];
                           } else {
-                            vErrors.push(err56);
+                            vErrors.push(err55);
                           }
                           errors++;
                         }
                         if (typeof data23 === "string") {
                           if (func2(data23) > 16) {
-                            const err57 = {
+                            const err56 = {
                               instancePath:
                                 instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/operator",
                               schemaPath:
@@ -4329,14 +4314,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 16 characters",
                             };
                             if (vErrors === null) {
-                              vErrors = [err57];
+                              vErrors = [err56];
                             } else {
-                              vErrors.push(err57);
+                              vErrors.push(err56);
                             }
                             errors++;
                           }
                         } else {
-                          const err58 = {
+                          const err57 = {
                             instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/operator",
                             schemaPath:
                               "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/operator/type",
@@ -4345,9 +4330,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be string",
                           };
                           if (vErrors === null) {
-                            vErrors = [err58];
+                            vErrors = [err57];
                           } else {
-                            vErrors.push(err58);
+                            vErrors.push(err57);
                           }
                           errors++;
                         }
@@ -4356,7 +4341,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         let data24 = data21.values;
                         if (Array.isArray(data24)) {
                           if (data24.length > 64) {
-                            const err59 = {
+                            const err58 = {
                               instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values",
                               schemaPath:
                                 "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/values/maxItems",
@@ -4365,9 +4350,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               message: "must NOT have more than 64 items",
                             };
                             if (vErrors === null) {
-                              vErrors = [err59];
+                              vErrors = [err58];
                             } else {
-                              vErrors.push(err59);
+                              vErrors.push(err58);
                             }
                             errors++;
                           }
@@ -4376,7 +4361,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             let data25 = data24[i3];
                             if (typeof data25 === "string") {
                               if (func2(data25) > 63) {
-                                const err60 = {
+                                const err59 = {
                                   instancePath:
                                     instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values/" + i3,
                                   schemaPath:
@@ -4386,14 +4371,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                   message: "must NOT have more than 63 characters",
                                 };
                                 if (vErrors === null) {
-                                  vErrors = [err60];
+                                  vErrors = [err59];
                                 } else {
-                                  vErrors.push(err60);
+                                  vErrors.push(err59);
                                 }
                                 errors++;
                               }
                               if (!pattern20.test(data25)) {
-                                const err61 = {
+                                const err60 = {
                                   instancePath:
                                     instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values/" + i3,
                                   schemaPath:
@@ -4404,14 +4389,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                     'must match pattern "' + "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$" + '"',
                                 };
                                 if (vErrors === null) {
-                                  vErrors = [err61];
+                                  vErrors = [err60];
                                 } else {
-                                  vErrors.push(err61);
+                                  vErrors.push(err60);
                                 }
                                 errors++;
                               }
                             } else {
-                              const err62 = {
+                              const err61 = {
                                 instancePath:
                                   instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values/" + i3,
                                 schemaPath:
@@ -4421,15 +4406,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                                 message: "must be string",
                               };
                               if (vErrors === null) {
-                                vErrors = [err62];
+                                vErrors = [err61];
                               } else {
-                                vErrors.push(err62);
+                                vErrors.push(err61);
                               }
                               errors++;
                             }
                           }
                         } else {
-                          const err63 = {
+                          const err62 = {
                             instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2 + "/values",
                             schemaPath:
                               "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/properties/values/type",
@@ -4438,15 +4423,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must be array",
                           };
                           if (vErrors === null) {
-                            vErrors = [err63];
+                            vErrors = [err62];
                           } else {
-                            vErrors.push(err63);
+                            vErrors.push(err62);
                           }
                           errors++;
                         }
                       }
                     } else {
-                      const err64 = {
+                      const err63 = {
                         instancePath: instancePath + "/spec/match/podSelector/matchExpressions/" + i2,
                         schemaPath:
                           "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/items/type",
@@ -4455,15 +4440,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be object",
                       };
                       if (vErrors === null) {
-                        vErrors = [err64];
+                        vErrors = [err63];
                       } else {
-                        vErrors.push(err64);
+                        vErrors.push(err63);
                       }
                       errors++;
                     }
                   }
                 } else {
-                  const err65 = {
+                  const err64 = {
                     instancePath: instancePath + "/spec/match/podSelector/matchExpressions",
                     schemaPath:
                       "#/properties/spec/properties/match/properties/podSelector/properties/matchExpressions/type",
@@ -4472,15 +4457,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be array",
                   };
                   if (vErrors === null) {
-                    vErrors = [err65];
+                    vErrors = [err64];
                   } else {
-                    vErrors.push(err65);
+                    vErrors.push(err64);
                   }
                   errors++;
                 }
               }
             } else {
-              const err66 = {
+              const err65 = {
                 instancePath: instancePath + "/spec/match/podSelector",
                 schemaPath: "#/properties/spec/properties/match/properties/podSelector/type",
                 keyword: "type",
@@ -4488,15 +4473,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be object",
               };
               if (vErrors === null) {
-                vErrors = [err66];
+                vErrors = [err65];
               } else {
-                vErrors.push(err66);
+                vErrors.push(err65);
               }
               errors++;
             }
           }
         } else {
-          const err67 = {
+          const err66 = {
             instancePath: instancePath + "/spec/match",
             schemaPath: "#/properties/spec/properties/match/type",
             keyword: "type",
@@ -4504,9 +4489,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
             message: "must be object",
           };
           if (vErrors === null) {
-            vErrors = [err67];
+            vErrors = [err66];
           } else {
-            vErrors.push(err67);
+            vErrors.push(err66);
           }
           errors++;
         }
@@ -4517,12 +4502,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               data26.zombies = {};
             }
             if (data26.registries === undefined) {
-              const err68 = {
+              const err67 = {
                 instancePath: instancePath + "/spec/registration",
                 schemaPath: "#/properties/spec/properties/registration/required",
                 keyword: "required",
                 params: { missingProperty: "registries" },
                 message: "must have required property '" + "registries" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err67];
+              } else {
+                vErrors.push(err67);
+              }
+              errors++;
+            }
+            if (data26.zombies === undefined) {
+              const err68 = {
+                instancePath: instancePath + "/spec/registration",
+                schemaPath: "#/properties/spec/properties/registration/required",
+                keyword: "required",
+                params: { missingProperty: "zombies" },
+                message: "must have required property '" + "zombies" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err68];
@@ -4531,26 +4531,11 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data26.zombies === undefined) {
-              const err69 = {
-                instancePath: instancePath + "/spec/registration",
-                schemaPath: "#/properties/spec/properties/registration/required",
-                keyword: "required",
-                params: { missingProperty: "zombies" },
-                message: "must have required property '" + "zombies" + "'",
-              };
-              if (vErrors === null) {
-                vErrors = [err69];
-              } else {
-                vErrors.push(err69);
-              }
-              errors++;
-            }
             if (data26.registries !== undefined) {
               let data27 = data26.registries;
               if (Array.isArray(data27)) {
                 if (data27.length > 8) {
-                  const err70 = {
+                  const err69 = {
                     instancePath: instancePath + "/spec/registration/registries",
                     schemaPath: "#/properties/spec/properties/registration/properties/registries/maxItems",
                     keyword: "maxItems",
@@ -4558,14 +4543,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must NOT have more than 8 items",
                   };
                   if (vErrors === null) {
-                    vErrors = [err70];
+                    vErrors = [err69];
                   } else {
-                    vErrors.push(err70);
+                    vErrors.push(err69);
                   }
                   errors++;
                 }
                 if (data27.length < 1) {
-                  const err71 = {
+                  const err70 = {
                     instancePath: instancePath + "/spec/registration/registries",
                     schemaPath: "#/properties/spec/properties/registration/properties/registries/minItems",
                     keyword: "minItems",
@@ -4573,9 +4558,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
-                    vErrors = [err71];
+                    vErrors = [err70];
                   } else {
-                    vErrors.push(err71);
+                    vErrors.push(err70);
                   }
                   errors++;
                 }
@@ -4587,12 +4572,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       data28.role = "Primary";
                     }
                     if (data28.name === undefined) {
-                      const err72 = {
+                      const err71 = {
                         instancePath: instancePath + "/spec/registration/registries/" + i4,
                         schemaPath: "#/properties/spec/properties/registration/properties/registries/items/required",
                         keyword: "required",
                         params: { missingProperty: "name" },
                         message: "must have required property '" + "name" + "'",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err71];
+                      } else {
+                        vErrors.push(err71);
+                      }
+                      errors++;
+                    }
+                    if (data28.role === undefined) {
+                      const err72 = {
+                        instancePath: instancePath + "/spec/registration/registries/" + i4,
+                        schemaPath: "#/properties/spec/properties/registration/properties/registries/items/required",
+                        keyword: "required",
+                        params: { missingProperty: "role" },
+                        message: "must have required property '" + "role" + "'",
                       };
                       if (vErrors === null) {
                         vErrors = [err72];
@@ -4601,26 +4601,11 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (data28.role === undefined) {
-                      const err73 = {
-                        instancePath: instancePath + "/spec/registration/registries/" + i4,
-                        schemaPath: "#/properties/spec/properties/registration/properties/registries/items/required",
-                        keyword: "required",
-                        params: { missingProperty: "role" },
-                        message: "must have required property '" + "role" + "'",
-                      };
-                      if (vErrors === null) {
-                        vErrors = [err73];
-                      } else {
-                        vErrors.push(err73);
-                      }
-                      errors++;
-                    }
                     if (data28.name !== undefined) {
                       let data29 = data28.name;
                       if (typeof data29 === "string") {
                         if (func2(data29) > 253) {
-                          const err74 = {
+                          const err73 = {
                             instancePath: instancePath + "/spec/registration/registries/" + i4 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/registration/properties/registries/items/properties/name/maxLength",
@@ -4629,14 +4614,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 253 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err74];
+                            vErrors = [err73];
                           } else {
-                            vErrors.push(err74);
+                            vErrors.push(err73);
                           }
                           errors++;
                         }
                         if (func2(data29) < 1) {
-                          const err75 = {
+                          const err74 = {
                             instancePath: instancePath + "/spec/registration/registries/" + i4 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/registration/properties/registries/items/properties/name/minLength",
@@ -4645,14 +4630,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have fewer than 1 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err75];
+                            vErrors = [err74];
                           } else {
-                            vErrors.push(err75);
+                            vErrors.push(err74);
                           }
                           errors++;
                         }
                         if (!pattern0.test(data29)) {
-                          const err76 = {
+                          const err75 = {
                             instancePath: instancePath + "/spec/registration/registries/" + i4 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/registration/properties/registries/items/properties/name/pattern",
@@ -4664,14 +4649,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                               '"',
                           };
                           if (vErrors === null) {
-                            vErrors = [err76];
+                            vErrors = [err75];
                           } else {
-                            vErrors.push(err76);
+                            vErrors.push(err75);
                           }
                           errors++;
                         }
                       } else {
-                        const err77 = {
+                        const err76 = {
                           instancePath: instancePath + "/spec/registration/registries/" + i4 + "/name",
                           schemaPath:
                             "#/properties/spec/properties/registration/properties/registries/items/properties/name/type",
@@ -4680,16 +4665,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err77];
+                          vErrors = [err76];
                         } else {
-                          vErrors.push(err77);
+                          vErrors.push(err76);
                         }
                         errors++;
                       }
                     }
                     let data30 = data28.role;
                     if (!(data30 === "Primary" || data30 === "Backup")) {
-                      const err78 = {
+                      const err77 = {
                         instancePath: instancePath + "/spec/registration/registries/" + i4 + "/role",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/registries/items/properties/role/enum",
@@ -4702,15 +4687,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be equal to one of the allowed values",
                       };
                       if (vErrors === null) {
-                        vErrors = [err78];
+                        vErrors = [err77];
                       } else {
-                        vErrors.push(err78);
+                        vErrors.push(err77);
                       }
                       errors++;
                     }
                     if (typeof data30 === "string") {
                       if (func2(data30) > 16) {
-                        const err79 = {
+                        const err78 = {
                           instancePath: instancePath + "/spec/registration/registries/" + i4 + "/role",
                           schemaPath:
                             "#/properties/spec/properties/registration/properties/registries/items/properties/role/maxLength",
@@ -4719,14 +4704,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must NOT have more than 16 characters",
                         };
                         if (vErrors === null) {
-                          vErrors = [err79];
+                          vErrors = [err78];
                         } else {
-                          vErrors.push(err79);
+                          vErrors.push(err78);
                         }
                         errors++;
                       }
                     } else {
-                      const err80 = {
+                      const err79 = {
                         instancePath: instancePath + "/spec/registration/registries/" + i4 + "/role",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/registries/items/properties/role/type",
@@ -4735,14 +4720,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must be string",
                       };
                       if (vErrors === null) {
-                        vErrors = [err80];
+                        vErrors = [err79];
                       } else {
-                        vErrors.push(err80);
+                        vErrors.push(err79);
                       }
                       errors++;
                     }
                   } else {
-                    const err81 = {
+                    const err80 = {
                       instancePath: instancePath + "/spec/registration/registries/" + i4,
                       schemaPath: "#/properties/spec/properties/registration/properties/registries/items/type",
                       keyword: "type",
@@ -4750,15 +4735,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be object",
                     };
                     if (vErrors === null) {
-                      vErrors = [err81];
+                      vErrors = [err80];
                     } else {
-                      vErrors.push(err81);
+                      vErrors.push(err80);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err82 = {
+                const err81 = {
                   instancePath: instancePath + "/spec/registration/registries",
                   schemaPath: "#/properties/spec/properties/registration/properties/registries/type",
                   keyword: "type",
@@ -4766,9 +4751,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err82];
+                  vErrors = [err81];
                 } else {
-                  vErrors.push(err82);
+                  vErrors.push(err81);
                 }
                 errors++;
               }
@@ -4777,7 +4762,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data31 = data26.service;
               if (data31 && typeof data31 == "object" && !Array.isArray(data31)) {
                 if (data31.from === undefined) {
-                  const err83 = {
+                  const err82 = {
                     instancePath: instancePath + "/spec/registration/service",
                     schemaPath: "#/properties/spec/properties/registration/properties/service/required",
                     keyword: "required",
@@ -4785,16 +4770,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must have required property '" + "from" + "'",
                   };
                   if (vErrors === null) {
-                    vErrors = [err83];
+                    vErrors = [err82];
                   } else {
-                    vErrors.push(err83);
+                    vErrors.push(err82);
                   }
                   errors++;
                 }
                 if (data31.from !== undefined) {
                   let data32 = data31.from;
                   if (!(data32 === "Label" || data32 === "Annotation" || data32 === "Fixed")) {
-                    const err84 = {
+                    const err83 = {
                       instancePath: instancePath + "/spec/registration/service/from",
                       schemaPath: "#/properties/spec/properties/registration/properties/service/properties/from/enum",
                       keyword: "enum",
@@ -4805,15 +4790,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be equal to one of the allowed values",
                     };
                     if (vErrors === null) {
-                      vErrors = [err84];
+                      vErrors = [err83];
                     } else {
-                      vErrors.push(err84);
+                      vErrors.push(err83);
                     }
                     errors++;
                   }
                   if (typeof data32 === "string") {
                     if (func2(data32) > 16) {
-                      const err85 = {
+                      const err84 = {
                         instancePath: instancePath + "/spec/registration/service/from",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/from/maxLength",
@@ -4822,14 +4807,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must NOT have more than 16 characters",
                       };
                       if (vErrors === null) {
-                        vErrors = [err85];
+                        vErrors = [err84];
                       } else {
-                        vErrors.push(err85);
+                        vErrors.push(err84);
                       }
                       errors++;
                     }
                   } else {
-                    const err86 = {
+                    const err85 = {
                       instancePath: instancePath + "/spec/registration/service/from",
                       schemaPath: "#/properties/spec/properties/registration/properties/service/properties/from/type",
                       keyword: "type",
@@ -4837,9 +4822,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err86];
+                      vErrors = [err85];
                     } else {
-                      vErrors.push(err86);
+                      vErrors.push(err85);
                     }
                     errors++;
                   }
@@ -4848,7 +4833,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   let data33 = data31.key;
                   if (typeof data33 === "string") {
                     if (func2(data33) > 317) {
-                      const err87 = {
+                      const err86 = {
                         instancePath: instancePath + "/spec/registration/service/key",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/key/maxLength",
@@ -4857,14 +4842,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must NOT have more than 317 characters",
                       };
                       if (vErrors === null) {
-                        vErrors = [err87];
+                        vErrors = [err86];
                       } else {
-                        vErrors.push(err87);
+                        vErrors.push(err86);
                       }
                       errors++;
                     }
                     if (func2(data33) < 1) {
-                      const err88 = {
+                      const err87 = {
                         instancePath: instancePath + "/spec/registration/service/key",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/key/minLength",
@@ -4873,14 +4858,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must NOT have fewer than 1 characters",
                       };
                       if (vErrors === null) {
-                        vErrors = [err88];
+                        vErrors = [err87];
                       } else {
-                        vErrors.push(err88);
+                        vErrors.push(err87);
                       }
                       errors++;
                     }
                     if (!pattern21.test(data33)) {
-                      const err89 = {
+                      const err88 = {
                         instancePath: instancePath + "/spec/registration/service/key",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/key/pattern",
@@ -4894,14 +4879,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           '"',
                       };
                       if (vErrors === null) {
-                        vErrors = [err89];
+                        vErrors = [err88];
                       } else {
-                        vErrors.push(err89);
+                        vErrors.push(err88);
                       }
                       errors++;
                     }
                   } else {
-                    const err90 = {
+                    const err89 = {
                       instancePath: instancePath + "/spec/registration/service/key",
                       schemaPath: "#/properties/spec/properties/registration/properties/service/properties/key/type",
                       keyword: "type",
@@ -4909,9 +4894,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err90];
+                      vErrors = [err89];
                     } else {
-                      vErrors.push(err90);
+                      vErrors.push(err89);
                     }
                     errors++;
                   }
@@ -4920,7 +4905,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   let data34 = data31.value;
                   if (typeof data34 === "string") {
                     if (func2(data34) > 512) {
-                      const err91 = {
+                      const err90 = {
                         instancePath: instancePath + "/spec/registration/service/value",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/value/maxLength",
@@ -4929,14 +4914,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must NOT have more than 512 characters",
                       };
                       if (vErrors === null) {
-                        vErrors = [err91];
+                        vErrors = [err90];
                       } else {
-                        vErrors.push(err91);
+                        vErrors.push(err90);
                       }
                       errors++;
                     }
                     if (func2(data34) < 1) {
-                      const err92 = {
+                      const err91 = {
                         instancePath: instancePath + "/spec/registration/service/value",
                         schemaPath:
                           "#/properties/spec/properties/registration/properties/service/properties/value/minLength",
@@ -4945,14 +4930,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must NOT have fewer than 1 characters",
                       };
                       if (vErrors === null) {
-                        vErrors = [err92];
+                        vErrors = [err91];
                       } else {
-                        vErrors.push(err92);
+                        vErrors.push(err91);
                       }
                       errors++;
                     }
                   } else {
-                    const err93 = {
+                    const err92 = {
                       instancePath: instancePath + "/spec/registration/service/value",
                       schemaPath: "#/properties/spec/properties/registration/properties/service/properties/value/type",
                       keyword: "type",
@@ -4960,9 +4945,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err93];
+                      vErrors = [err92];
                     } else {
-                      vErrors.push(err93);
+                      vErrors.push(err92);
                     }
                     errors++;
                   }
@@ -4973,7 +4958,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     !(typeof data35 == "number" && !(data35 % 1) && !isNaN(data35) && isFinite(data35)) &&
                     typeof data35 !== "string"
                   ) {
-                    const err94 = {
+                    const err93 = {
                       instancePath: instancePath + "/spec/registration/service/port",
                       schemaPath: "#/properties/spec/properties/registration/properties/service/properties/port/type",
                       keyword: "type",
@@ -4983,15 +4968,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be integer,string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err94];
+                      vErrors = [err93];
                     } else {
-                      vErrors.push(err94);
+                      vErrors.push(err93);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err95 = {
+                const err94 = {
                   instancePath: instancePath + "/spec/registration/service",
                   schemaPath: "#/properties/spec/properties/registration/properties/service/type",
                   keyword: "type",
@@ -4999,9 +4984,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be object",
                 };
                 if (vErrors === null) {
-                  vErrors = [err95];
+                  vErrors = [err94];
                 } else {
-                  vErrors.push(err95);
+                  vErrors.push(err94);
                 }
                 errors++;
               }
@@ -5024,12 +5009,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 data36.budget = {};
               }
               if (data36.action === undefined) {
-                const err96 = {
+                const err95 = {
                   instancePath: instancePath + "/spec/registration/zombies",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
                   keyword: "required",
                   params: { missingProperty: "action" },
                   message: "must have required property '" + "action" + "'",
+                };
+                if (vErrors === null) {
+                  vErrors = [err95];
+                } else {
+                  vErrors.push(err95);
+                }
+                errors++;
+              }
+              if (data36.terminating === undefined) {
+                const err96 = {
+                  instancePath: instancePath + "/spec/registration/zombies",
+                  schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
+                  keyword: "required",
+                  params: { missingProperty: "terminating" },
+                  message: "must have required property '" + "terminating" + "'",
                 };
                 if (vErrors === null) {
                   vErrors = [err96];
@@ -5038,13 +5038,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 }
                 errors++;
               }
-              if (data36.terminating === undefined) {
+              if (data36.absentFor === undefined) {
                 const err97 = {
                   instancePath: instancePath + "/spec/registration/zombies",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
                   keyword: "required",
-                  params: { missingProperty: "terminating" },
-                  message: "must have required property '" + "terminating" + "'",
+                  params: { missingProperty: "absentFor" },
+                  message: "must have required property '" + "absentFor" + "'",
                 };
                 if (vErrors === null) {
                   vErrors = [err97];
@@ -5053,13 +5053,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 }
                 errors++;
               }
-              if (data36.absentFor === undefined) {
+              if (data36.minInstances === undefined) {
                 const err98 = {
                   instancePath: instancePath + "/spec/registration/zombies",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
                   keyword: "required",
-                  params: { missingProperty: "absentFor" },
-                  message: "must have required property '" + "absentFor" + "'",
+                  params: { missingProperty: "minInstances" },
+                  message: "must have required property '" + "minInstances" + "'",
                 };
                 if (vErrors === null) {
                   vErrors = [err98];
@@ -5068,13 +5068,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 }
                 errors++;
               }
-              if (data36.minInstances === undefined) {
+              if (data36.budget === undefined) {
                 const err99 = {
                   instancePath: instancePath + "/spec/registration/zombies",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
                   keyword: "required",
-                  params: { missingProperty: "minInstances" },
-                  message: "must have required property '" + "minInstances" + "'",
+                  params: { missingProperty: "budget" },
+                  message: "must have required property '" + "budget" + "'",
                 };
                 if (vErrors === null) {
                   vErrors = [err99];
@@ -5083,24 +5083,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 }
                 errors++;
               }
-              if (data36.budget === undefined) {
-                const err100 = {
-                  instancePath: instancePath + "/spec/registration/zombies",
-                  schemaPath: "#/properties/spec/properties/registration/properties/zombies/required",
-                  keyword: "required",
-                  params: { missingProperty: "budget" },
-                  message: "must have required property '" + "budget" + "'",
-                };
-                if (vErrors === null) {
-                  vErrors = [err100];
-                } else {
-                  vErrors.push(err100);
-                }
-                errors++;
-              }
               let data37 = data36.action;
               if (!(data37 === "Evict" || data37 === "Quarantine" || data37 === "Report")) {
-                const err101 = {
+                const err100 = {
                   instancePath: instancePath + "/spec/registration/zombies/action",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/properties/action/enum",
                   keyword: "enum",
@@ -5111,15 +5096,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be equal to one of the allowed values",
                 };
                 if (vErrors === null) {
-                  vErrors = [err101];
+                  vErrors = [err100];
                 } else {
-                  vErrors.push(err101);
+                  vErrors.push(err100);
                 }
                 errors++;
               }
               if (typeof data37 === "string") {
                 if (func2(data37) > 16) {
-                  const err102 = {
+                  const err101 = {
                     instancePath: instancePath + "/spec/registration/zombies/action",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/action/maxLength",
@@ -5128,14 +5113,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must NOT have more than 16 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err102];
+                    vErrors = [err101];
                   } else {
-                    vErrors.push(err102);
+                    vErrors.push(err101);
                   }
                   errors++;
                 }
               } else {
-                const err103 = {
+                const err102 = {
                   instancePath: instancePath + "/spec/registration/zombies/action",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/properties/action/type",
                   keyword: "type",
@@ -5143,15 +5128,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err103];
+                  vErrors = [err102];
                 } else {
-                  vErrors.push(err103);
+                  vErrors.push(err102);
                 }
                 errors++;
               }
               let data38 = data36.terminating;
               if (!(data38 === "Wait" || data38 === "Evict")) {
-                const err104 = {
+                const err103 = {
                   instancePath: instancePath + "/spec/registration/zombies/terminating",
                   schemaPath:
                     "#/properties/spec/properties/registration/properties/zombies/properties/terminating/enum",
@@ -5163,15 +5148,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be equal to one of the allowed values",
                 };
                 if (vErrors === null) {
-                  vErrors = [err104];
+                  vErrors = [err103];
                 } else {
-                  vErrors.push(err104);
+                  vErrors.push(err103);
                 }
                 errors++;
               }
               if (typeof data38 === "string") {
                 if (func2(data38) > 16) {
-                  const err105 = {
+                  const err104 = {
                     instancePath: instancePath + "/spec/registration/zombies/terminating",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/terminating/maxLength",
@@ -5180,14 +5165,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must NOT have more than 16 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err105];
+                    vErrors = [err104];
                   } else {
-                    vErrors.push(err105);
+                    vErrors.push(err104);
                   }
                   errors++;
                 }
               } else {
-                const err106 = {
+                const err105 = {
                   instancePath: instancePath + "/spec/registration/zombies/terminating",
                   schemaPath:
                     "#/properties/spec/properties/registration/properties/zombies/properties/terminating/type",
@@ -5196,16 +5181,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err106];
+                  vErrors = [err105];
                 } else {
-                  vErrors.push(err106);
+                  vErrors.push(err105);
                 }
                 errors++;
               }
               let data39 = data36.absentFor;
               if (typeof data39 === "string") {
                 if (func2(data39) > 32) {
-                  const err107 = {
+                  const err106 = {
                     instancePath: instancePath + "/spec/registration/zombies/absentFor",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/absentFor/maxLength",
@@ -5214,14 +5199,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must NOT have more than 32 characters",
                   };
                   if (vErrors === null) {
-                    vErrors = [err107];
+                    vErrors = [err106];
                   } else {
-                    vErrors.push(err107);
+                    vErrors.push(err106);
                   }
                   errors++;
                 }
                 if (!pattern18.test(data39)) {
-                  const err108 = {
+                  const err107 = {
                     instancePath: instancePath + "/spec/registration/zombies/absentFor",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/absentFor/pattern",
@@ -5230,14 +5215,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
                   };
                   if (vErrors === null) {
-                    vErrors = [err108];
+                    vErrors = [err107];
                   } else {
-                    vErrors.push(err108);
+                    vErrors.push(err107);
                   }
                   errors++;
                 }
               } else {
-                const err109 = {
+                const err108 = {
                   instancePath: instancePath + "/spec/registration/zombies/absentFor",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/properties/absentFor/type",
                   keyword: "type",
@@ -5245,9 +5230,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err109];
+                  vErrors = [err108];
                 } else {
-                  vErrors.push(err109);
+                  vErrors.push(err108);
                 }
                 errors++;
               }
@@ -5255,7 +5240,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 let data40 = data36.silentFor;
                 if (typeof data40 === "string") {
                   if (func2(data40) > 32) {
-                    const err110 = {
+                    const err109 = {
                       instancePath: instancePath + "/spec/registration/zombies/silentFor",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/silentFor/maxLength",
@@ -5264,14 +5249,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must NOT have more than 32 characters",
                     };
                     if (vErrors === null) {
-                      vErrors = [err110];
+                      vErrors = [err109];
                     } else {
-                      vErrors.push(err110);
+                      vErrors.push(err109);
                     }
                     errors++;
                   }
                   if (!pattern18.test(data40)) {
-                    const err111 = {
+                    const err110 = {
                       instancePath: instancePath + "/spec/registration/zombies/silentFor",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/silentFor/pattern",
@@ -5280,14 +5265,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: 'must match pattern "' + "^([0-9]{1,5}(ms|s|m|h)){1,4}$" + '"',
                     };
                     if (vErrors === null) {
-                      vErrors = [err111];
+                      vErrors = [err110];
                     } else {
-                      vErrors.push(err111);
+                      vErrors.push(err110);
                     }
                     errors++;
                   }
                 } else {
-                  const err112 = {
+                  const err111 = {
                     instancePath: instancePath + "/spec/registration/zombies/silentFor",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/silentFor/type",
@@ -5296,16 +5281,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be string",
                   };
                   if (vErrors === null) {
-                    vErrors = [err112];
+                    vErrors = [err111];
                   } else {
-                    vErrors.push(err112);
+                    vErrors.push(err111);
                   }
                   errors++;
                 }
               }
               let data41 = data36.minInstances;
               if (!(typeof data41 == "number" && !(data41 % 1) && !isNaN(data41) && isFinite(data41))) {
-                const err113 = {
+                const err112 = {
                   instancePath: instancePath + "/spec/registration/zombies/minInstances",
                   schemaPath:
                     "#/properties/spec/properties/registration/properties/zombies/properties/minInstances/type",
@@ -5314,15 +5299,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be integer",
                 };
                 if (vErrors === null) {
-                  vErrors = [err113];
+                  vErrors = [err112];
                 } else {
-                  vErrors.push(err113);
+                  vErrors.push(err112);
                 }
                 errors++;
               }
               if (typeof data41 == "number" && isFinite(data41)) {
                 if (data41 > 10000 || isNaN(data41)) {
-                  const err114 = {
+                  const err113 = {
                     instancePath: instancePath + "/spec/registration/zombies/minInstances",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/minInstances/maximum",
@@ -5331,14 +5316,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be <= 10000",
                   };
                   if (vErrors === null) {
-                    vErrors = [err114];
+                    vErrors = [err113];
                   } else {
-                    vErrors.push(err114);
+                    vErrors.push(err113);
                   }
                   errors++;
                 }
                 if (data41 < 0 || isNaN(data41)) {
-                  const err115 = {
+                  const err114 = {
                     instancePath: instancePath + "/spec/registration/zombies/minInstances",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/minInstances/minimum",
@@ -5347,9 +5332,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be >= 0",
                   };
                   if (vErrors === null) {
-                    vErrors = [err115];
+                    vErrors = [err114];
                   } else {
-                    vErrors.push(err115);
+                    vErrors.push(err114);
                   }
                   errors++;
                 }
@@ -5366,7 +5351,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   data42.unexplainedPercentPerMinute = 15;
                 }
                 if (data42.evictionsPerSecond === undefined) {
-                  const err116 = {
+                  const err115 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/required",
@@ -5375,14 +5360,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must have required property '" + "evictionsPerSecond" + "'",
                   };
                   if (vErrors === null) {
-                    vErrors = [err116];
+                    vErrors = [err115];
                   } else {
-                    vErrors.push(err116);
+                    vErrors.push(err115);
                   }
                   errors++;
                 }
                 if (data42.burst === undefined) {
-                  const err117 = {
+                  const err116 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/required",
@@ -5391,14 +5376,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must have required property '" + "burst" + "'",
                   };
                   if (vErrors === null) {
-                    vErrors = [err117];
+                    vErrors = [err116];
                   } else {
-                    vErrors.push(err117);
+                    vErrors.push(err116);
                   }
                   errors++;
                 }
                 if (data42.unexplainedPercentPerMinute === undefined) {
-                  const err118 = {
+                  const err117 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/required",
@@ -5407,15 +5392,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must have required property '" + "unexplainedPercentPerMinute" + "'",
                   };
                   if (vErrors === null) {
-                    vErrors = [err118];
+                    vErrors = [err117];
                   } else {
-                    vErrors.push(err118);
+                    vErrors.push(err117);
                   }
                   errors++;
                 }
                 let data43 = data42.evictionsPerSecond;
                 if (!(typeof data43 == "number" && !(data43 % 1) && !isNaN(data43) && isFinite(data43))) {
-                  const err119 = {
+                  const err118 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget/evictionsPerSecond",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/evictionsPerSecond/type",
@@ -5424,15 +5409,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be integer",
                   };
                   if (vErrors === null) {
-                    vErrors = [err119];
+                    vErrors = [err118];
                   } else {
-                    vErrors.push(err119);
+                    vErrors.push(err118);
                   }
                   errors++;
                 }
                 if (typeof data43 == "number" && isFinite(data43)) {
                   if (data43 > 10000 || isNaN(data43)) {
-                    const err120 = {
+                    const err119 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/evictionsPerSecond",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/evictionsPerSecond/maximum",
@@ -5441,14 +5426,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be <= 10000",
                     };
                     if (vErrors === null) {
-                      vErrors = [err120];
+                      vErrors = [err119];
                     } else {
-                      vErrors.push(err120);
+                      vErrors.push(err119);
                     }
                     errors++;
                   }
                   if (data43 < 1 || isNaN(data43)) {
-                    const err121 = {
+                    const err120 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/evictionsPerSecond",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/evictionsPerSecond/minimum",
@@ -5457,16 +5442,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be >= 1",
                     };
                     if (vErrors === null) {
-                      vErrors = [err121];
+                      vErrors = [err120];
                     } else {
-                      vErrors.push(err121);
+                      vErrors.push(err120);
                     }
                     errors++;
                   }
                 }
                 let data44 = data42.burst;
                 if (!(typeof data44 == "number" && !(data44 % 1) && !isNaN(data44) && isFinite(data44))) {
-                  const err122 = {
+                  const err121 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget/burst",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/burst/type",
@@ -5475,15 +5460,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be integer",
                   };
                   if (vErrors === null) {
-                    vErrors = [err122];
+                    vErrors = [err121];
                   } else {
-                    vErrors.push(err122);
+                    vErrors.push(err121);
                   }
                   errors++;
                 }
                 if (typeof data44 == "number" && isFinite(data44)) {
                   if (data44 > 100000 || isNaN(data44)) {
-                    const err123 = {
+                    const err122 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/burst",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/burst/maximum",
@@ -5492,14 +5477,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be <= 100000",
                     };
                     if (vErrors === null) {
-                      vErrors = [err123];
+                      vErrors = [err122];
                     } else {
-                      vErrors.push(err123);
+                      vErrors.push(err122);
                     }
                     errors++;
                   }
                   if (data44 < 1 || isNaN(data44)) {
-                    const err124 = {
+                    const err123 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/burst",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/burst/minimum",
@@ -5508,16 +5493,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be >= 1",
                     };
                     if (vErrors === null) {
-                      vErrors = [err124];
+                      vErrors = [err123];
                     } else {
-                      vErrors.push(err124);
+                      vErrors.push(err123);
                     }
                     errors++;
                   }
                 }
                 let data45 = data42.unexplainedPercentPerMinute;
                 if (!(typeof data45 == "number" && !(data45 % 1) && !isNaN(data45) && isFinite(data45))) {
-                  const err125 = {
+                  const err124 = {
                     instancePath: instancePath + "/spec/registration/zombies/budget/unexplainedPercentPerMinute",
                     schemaPath:
                       "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/unexplainedPercentPerMinute/type",
@@ -5526,15 +5511,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be integer",
                   };
                   if (vErrors === null) {
-                    vErrors = [err125];
+                    vErrors = [err124];
                   } else {
-                    vErrors.push(err125);
+                    vErrors.push(err124);
                   }
                   errors++;
                 }
                 if (typeof data45 == "number" && isFinite(data45)) {
                   if (data45 > 100 || isNaN(data45)) {
-                    const err126 = {
+                    const err125 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/unexplainedPercentPerMinute",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/unexplainedPercentPerMinute/maximum",
@@ -5543,14 +5528,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be <= 100",
                     };
                     if (vErrors === null) {
-                      vErrors = [err126];
+                      vErrors = [err125];
                     } else {
-                      vErrors.push(err126);
+                      vErrors.push(err125);
                     }
                     errors++;
                   }
                   if (data45 < 1 || isNaN(data45)) {
-                    const err127 = {
+                    const err126 = {
                       instancePath: instancePath + "/spec/registration/zombies/budget/unexplainedPercentPerMinute",
                       schemaPath:
                         "#/properties/spec/properties/registration/properties/zombies/properties/budget/properties/unexplainedPercentPerMinute/minimum",
@@ -5559,15 +5544,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be >= 1",
                     };
                     if (vErrors === null) {
-                      vErrors = [err127];
+                      vErrors = [err126];
                     } else {
-                      vErrors.push(err127);
+                      vErrors.push(err126);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err128 = {
+                const err127 = {
                   instancePath: instancePath + "/spec/registration/zombies/budget",
                   schemaPath: "#/properties/spec/properties/registration/properties/zombies/properties/budget/type",
                   keyword: "type",
@@ -5575,14 +5560,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be object",
                 };
                 if (vErrors === null) {
-                  vErrors = [err128];
+                  vErrors = [err127];
                 } else {
-                  vErrors.push(err128);
+                  vErrors.push(err127);
                 }
                 errors++;
               }
             } else {
-              const err129 = {
+              const err128 = {
                 instancePath: instancePath + "/spec/registration/zombies",
                 schemaPath: "#/properties/spec/properties/registration/properties/zombies/type",
                 keyword: "type",
@@ -5590,14 +5575,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be object",
               };
               if (vErrors === null) {
-                vErrors = [err129];
+                vErrors = [err128];
               } else {
-                vErrors.push(err129);
+                vErrors.push(err128);
               }
               errors++;
             }
           } else {
-            const err130 = {
+            const err129 = {
               instancePath: instancePath + "/spec/registration",
               schemaPath: "#/properties/spec/properties/registration/type",
               keyword: "type",
@@ -5605,9 +5590,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be object",
             };
             if (vErrors === null) {
-              vErrors = [err130];
+              vErrors = [err129];
             } else {
-              vErrors.push(err130);
+              vErrors.push(err129);
             }
             errors++;
           }
@@ -5628,12 +5613,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               data46.goResolver = "Unset";
             }
             if (data46.searchMode === undefined) {
-              const err131 = {
+              const err130 = {
                 instancePath: instancePath + "/spec/dns",
                 schemaPath: "#/properties/spec/properties/dns/required",
                 keyword: "required",
                 params: { missingProperty: "searchMode" },
                 message: "must have required property '" + "searchMode" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err130];
+              } else {
+                vErrors.push(err130);
+              }
+              errors++;
+            }
+            if (data46.onConflict === undefined) {
+              const err131 = {
+                instancePath: instancePath + "/spec/dns",
+                schemaPath: "#/properties/spec/properties/dns/required",
+                keyword: "required",
+                params: { missingProperty: "onConflict" },
+                message: "must have required property '" + "onConflict" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err131];
@@ -5642,13 +5642,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data46.onConflict === undefined) {
+            if (data46.libc === undefined) {
               const err132 = {
                 instancePath: instancePath + "/spec/dns",
                 schemaPath: "#/properties/spec/properties/dns/required",
                 keyword: "required",
-                params: { missingProperty: "onConflict" },
-                message: "must have required property '" + "onConflict" + "'",
+                params: { missingProperty: "libc" },
+                message: "must have required property '" + "libc" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err132];
@@ -5657,13 +5657,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data46.libc === undefined) {
+            if (data46.goResolver === undefined) {
               const err133 = {
                 instancePath: instancePath + "/spec/dns",
                 schemaPath: "#/properties/spec/properties/dns/required",
                 keyword: "required",
-                params: { missingProperty: "libc" },
-                message: "must have required property '" + "libc" + "'",
+                params: { missingProperty: "goResolver" },
+                message: "must have required property '" + "goResolver" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err133];
@@ -5672,25 +5672,10 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data46.goResolver === undefined) {
-              const err134 = {
-                instancePath: instancePath + "/spec/dns",
-                schemaPath: "#/properties/spec/properties/dns/required",
-                keyword: "required",
-                params: { missingProperty: "goResolver" },
-                message: "must have required property '" + "goResolver" + "'",
-              };
-              if (vErrors === null) {
-                vErrors = [err134];
-              } else {
-                vErrors.push(err134);
-              }
-              errors++;
-            }
             if (data46.ndots !== undefined) {
               let data47 = data46.ndots;
               if (!(typeof data47 == "number" && !(data47 % 1) && !isNaN(data47) && isFinite(data47))) {
-                const err135 = {
+                const err134 = {
                   instancePath: instancePath + "/spec/dns/ndots",
                   schemaPath: "#/properties/spec/properties/dns/properties/ndots/type",
                   keyword: "type",
@@ -5698,15 +5683,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be integer",
                 };
                 if (vErrors === null) {
-                  vErrors = [err135];
+                  vErrors = [err134];
                 } else {
-                  vErrors.push(err135);
+                  vErrors.push(err134);
                 }
                 errors++;
               }
               if (typeof data47 == "number" && isFinite(data47)) {
                 if (data47 > 15 || isNaN(data47)) {
-                  const err136 = {
+                  const err135 = {
                     instancePath: instancePath + "/spec/dns/ndots",
                     schemaPath: "#/properties/spec/properties/dns/properties/ndots/maximum",
                     keyword: "maximum",
@@ -5714,14 +5699,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be <= 15",
                   };
                   if (vErrors === null) {
-                    vErrors = [err136];
+                    vErrors = [err135];
                   } else {
-                    vErrors.push(err136);
+                    vErrors.push(err135);
                   }
                   errors++;
                 }
                 if (data47 < 1 || isNaN(data47)) {
-                  const err137 = {
+                  const err136 = {
                     instancePath: instancePath + "/spec/dns/ndots",
                     schemaPath: "#/properties/spec/properties/dns/properties/ndots/minimum",
                     keyword: "minimum",
@@ -5729,9 +5714,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be >= 1",
                   };
                   if (vErrors === null) {
-                    vErrors = [err137];
+                    vErrors = [err136];
                   } else {
-                    vErrors.push(err137);
+                    vErrors.push(err136);
                   }
                   errors++;
                 }
@@ -5741,12 +5726,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data48 = data46.searches;
               if (Array.isArray(data48)) {
                 if (data48.length > 32) {
-                  const err138 = {
+                  const err137 = {
                     instancePath: instancePath + "/spec/dns/searches",
                     schemaPath: "#/properties/spec/properties/dns/properties/searches/maxItems",
                     keyword: "maxItems",
                     params: { limit: 32 },
                     message: "must NOT have more than 32 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err137];
+                  } else {
+                    vErrors.push(err137);
+                  }
+                  errors++;
+                }
+                if (data48.length < 1) {
+                  const err138 = {
+                    instancePath: instancePath + "/spec/dns/searches",
+                    schemaPath: "#/properties/spec/properties/dns/properties/searches/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
                     vErrors = [err138];
@@ -5755,32 +5755,32 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data48.length < 1) {
-                  const err139 = {
-                    instancePath: instancePath + "/spec/dns/searches",
-                    schemaPath: "#/properties/spec/properties/dns/properties/searches/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err139];
-                  } else {
-                    vErrors.push(err139);
-                  }
-                  errors++;
-                }
                 const len5 = data48.length;
                 for (let i5 = 0; i5 < len5; i5++) {
                   let data49 = data48[i5];
                   if (typeof data49 === "string") {
                     if (func2(data49) > 253) {
-                      const err140 = {
+                      const err139 = {
                         instancePath: instancePath + "/spec/dns/searches/" + i5,
                         schemaPath: "#/properties/spec/properties/dns/properties/searches/items/maxLength",
                         keyword: "maxLength",
                         params: { limit: 253 },
                         message: "must NOT have more than 253 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err139];
+                      } else {
+                        vErrors.push(err139);
+                      }
+                      errors++;
+                    }
+                    if (func2(data49) < 1) {
+                      const err140 = {
+                        instancePath: instancePath + "/spec/dns/searches/" + i5,
+                        schemaPath: "#/properties/spec/properties/dns/properties/searches/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
                       };
                       if (vErrors === null) {
                         vErrors = [err140];
@@ -5789,23 +5789,8 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (func2(data49) < 1) {
-                      const err141 = {
-                        instancePath: instancePath + "/spec/dns/searches/" + i5,
-                        schemaPath: "#/properties/spec/properties/dns/properties/searches/items/minLength",
-                        keyword: "minLength",
-                        params: { limit: 1 },
-                        message: "must NOT have fewer than 1 characters",
-                      };
-                      if (vErrors === null) {
-                        vErrors = [err141];
-                      } else {
-                        vErrors.push(err141);
-                      }
-                      errors++;
-                    }
                     if (!pattern30.test(data49)) {
-                      const err142 = {
+                      const err141 = {
                         instancePath: instancePath + "/spec/dns/searches/" + i5,
                         schemaPath: "#/properties/spec/properties/dns/properties/searches/items/pattern",
                         keyword: "pattern",
@@ -5816,14 +5801,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           '"',
                       };
                       if (vErrors === null) {
-                        vErrors = [err142];
+                        vErrors = [err141];
                       } else {
-                        vErrors.push(err142);
+                        vErrors.push(err141);
                       }
                       errors++;
                     }
                   } else {
-                    const err143 = {
+                    const err142 = {
                       instancePath: instancePath + "/spec/dns/searches/" + i5,
                       schemaPath: "#/properties/spec/properties/dns/properties/searches/items/type",
                       keyword: "type",
@@ -5831,15 +5816,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err143];
+                      vErrors = [err142];
                     } else {
-                      vErrors.push(err143);
+                      vErrors.push(err142);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err144 = {
+                const err143 = {
                   instancePath: instancePath + "/spec/dns/searches",
                   schemaPath: "#/properties/spec/properties/dns/properties/searches/type",
                   keyword: "type",
@@ -5847,16 +5832,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err144];
+                  vErrors = [err143];
                 } else {
-                  vErrors.push(err144);
+                  vErrors.push(err143);
                 }
                 errors++;
               }
             }
             let data50 = data46.searchMode;
             if (!(data50 === "Append" || data50 === "Replace")) {
-              const err145 = {
+              const err144 = {
                 instancePath: instancePath + "/spec/dns/searchMode",
                 schemaPath: "#/properties/spec/properties/dns/properties/searchMode/enum",
                 keyword: "enum",
@@ -5864,15 +5849,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be equal to one of the allowed values",
               };
               if (vErrors === null) {
-                vErrors = [err145];
+                vErrors = [err144];
               } else {
-                vErrors.push(err145);
+                vErrors.push(err144);
               }
               errors++;
             }
             if (typeof data50 === "string") {
               if (func2(data50) > 16) {
-                const err146 = {
+                const err145 = {
                   instancePath: instancePath + "/spec/dns/searchMode",
                   schemaPath: "#/properties/spec/properties/dns/properties/searchMode/maxLength",
                   keyword: "maxLength",
@@ -5880,14 +5865,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err146];
+                  vErrors = [err145];
                 } else {
-                  vErrors.push(err146);
+                  vErrors.push(err145);
                 }
                 errors++;
               }
             } else {
-              const err147 = {
+              const err146 = {
                 instancePath: instancePath + "/spec/dns/searchMode",
                 schemaPath: "#/properties/spec/properties/dns/properties/searchMode/type",
                 keyword: "type",
@@ -5895,9 +5880,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be string",
               };
               if (vErrors === null) {
-                vErrors = [err147];
+                vErrors = [err146];
               } else {
-                vErrors.push(err147);
+                vErrors.push(err146);
               }
               errors++;
             }
@@ -5905,12 +5890,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data51 = data46.nameservers;
               if (Array.isArray(data51)) {
                 if (data51.length > 3) {
-                  const err148 = {
+                  const err147 = {
                     instancePath: instancePath + "/spec/dns/nameservers",
                     schemaPath: "#/properties/spec/properties/dns/properties/nameservers/maxItems",
                     keyword: "maxItems",
                     params: { limit: 3 },
                     message: "must NOT have more than 3 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err147];
+                  } else {
+                    vErrors.push(err147);
+                  }
+                  errors++;
+                }
+                if (data51.length < 1) {
+                  const err148 = {
+                    instancePath: instancePath + "/spec/dns/nameservers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/nameservers/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
                     vErrors = [err148];
@@ -5919,32 +5919,32 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data51.length < 1) {
-                  const err149 = {
-                    instancePath: instancePath + "/spec/dns/nameservers",
-                    schemaPath: "#/properties/spec/properties/dns/properties/nameservers/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err149];
-                  } else {
-                    vErrors.push(err149);
-                  }
-                  errors++;
-                }
                 const len6 = data51.length;
                 for (let i6 = 0; i6 < len6; i6++) {
                   let data52 = data51[i6];
                   if (typeof data52 === "string") {
                     if (func2(data52) > 45) {
-                      const err150 = {
+                      const err149 = {
                         instancePath: instancePath + "/spec/dns/nameservers/" + i6,
                         schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/maxLength",
                         keyword: "maxLength",
                         params: { limit: 45 },
                         message: "must NOT have more than 45 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err149];
+                      } else {
+                        vErrors.push(err149);
+                      }
+                      errors++;
+                    }
+                    if (func2(data52) < 2) {
+                      const err150 = {
+                        instancePath: instancePath + "/spec/dns/nameservers/" + i6,
+                        schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 2 },
+                        message: "must NOT have fewer than 2 characters",
                       };
                       if (vErrors === null) {
                         vErrors = [err150];
@@ -5953,23 +5953,8 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (func2(data52) < 2) {
-                      const err151 = {
-                        instancePath: instancePath + "/spec/dns/nameservers/" + i6,
-                        schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/minLength",
-                        keyword: "minLength",
-                        params: { limit: 2 },
-                        message: "must NOT have fewer than 2 characters",
-                      };
-                      if (vErrors === null) {
-                        vErrors = [err151];
-                      } else {
-                        vErrors.push(err151);
-                      }
-                      errors++;
-                    }
                   } else {
-                    const err152 = {
+                    const err151 = {
                       instancePath: instancePath + "/spec/dns/nameservers/" + i6,
                       schemaPath: "#/properties/spec/properties/dns/properties/nameservers/items/type",
                       keyword: "type",
@@ -5977,15 +5962,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err152];
+                      vErrors = [err151];
                     } else {
-                      vErrors.push(err152);
+                      vErrors.push(err151);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err153 = {
+                const err152 = {
                   instancePath: instancePath + "/spec/dns/nameservers",
                   schemaPath: "#/properties/spec/properties/dns/properties/nameservers/type",
                   keyword: "type",
@@ -5993,9 +5978,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err153];
+                  vErrors = [err152];
                 } else {
-                  vErrors.push(err153);
+                  vErrors.push(err152);
                 }
                 errors++;
               }
@@ -6004,12 +5989,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data53 = data46.options;
               if (Array.isArray(data53)) {
                 if (data53.length > 16) {
-                  const err154 = {
+                  const err153 = {
                     instancePath: instancePath + "/spec/dns/options",
                     schemaPath: "#/properties/spec/properties/dns/properties/options/maxItems",
                     keyword: "maxItems",
                     params: { limit: 16 },
                     message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err153];
+                  } else {
+                    vErrors.push(err153);
+                  }
+                  errors++;
+                }
+                if (data53.length < 1) {
+                  const err154 = {
+                    instancePath: instancePath + "/spec/dns/options",
+                    schemaPath: "#/properties/spec/properties/dns/properties/options/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
                     vErrors = [err154];
@@ -6018,27 +6018,12 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data53.length < 1) {
-                  const err155 = {
-                    instancePath: instancePath + "/spec/dns/options",
-                    schemaPath: "#/properties/spec/properties/dns/properties/options/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err155];
-                  } else {
-                    vErrors.push(err155);
-                  }
-                  errors++;
-                }
                 const len7 = data53.length;
                 for (let i7 = 0; i7 < len7; i7++) {
                   let data54 = data53[i7];
                   if (data54 && typeof data54 == "object" && !Array.isArray(data54)) {
                     if (data54.name === undefined) {
-                      const err156 = {
+                      const err155 = {
                         instancePath: instancePath + "/spec/dns/options/" + i7,
                         schemaPath: "#/properties/spec/properties/dns/properties/options/items/required",
                         keyword: "required",
@@ -6046,9 +6031,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must have required property '" + "name" + "'",
                       };
                       if (vErrors === null) {
-                        vErrors = [err156];
+                        vErrors = [err155];
                       } else {
-                        vErrors.push(err156);
+                        vErrors.push(err155);
                       }
                       errors++;
                     }
@@ -6067,7 +6052,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         data55 === "no-tld-query" ||
                         data55 === "no-reload"
                       )) {
-                        const err157 = {
+                        const err156 = {
                           instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
                           schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/name/enum",
                           keyword: "enum",
@@ -6078,15 +6063,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be equal to one of the allowed values",
                         };
                         if (vErrors === null) {
-                          vErrors = [err157];
+                          vErrors = [err156];
                         } else {
-                          vErrors.push(err157);
+                          vErrors.push(err156);
                         }
                         errors++;
                       }
                       if (typeof data55 === "string") {
                         if (func2(data55) > 32) {
-                          const err158 = {
+                          const err157 = {
                             instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/dns/properties/options/items/properties/name/maxLength",
@@ -6095,14 +6080,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 32 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err158];
+                            vErrors = [err157];
                           } else {
-                            vErrors.push(err158);
+                            vErrors.push(err157);
                           }
                           errors++;
                         }
                       } else {
-                        const err159 = {
+                        const err158 = {
                           instancePath: instancePath + "/spec/dns/options/" + i7 + "/name",
                           schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/name/type",
                           keyword: "type",
@@ -6110,9 +6095,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err159];
+                          vErrors = [err158];
                         } else {
-                          vErrors.push(err159);
+                          vErrors.push(err158);
                         }
                         errors++;
                       }
@@ -6121,7 +6106,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       let data56 = data54.value;
                       if (typeof data56 === "string") {
                         if (func2(data56) > 8) {
-                          const err160 = {
+                          const err159 = {
                             instancePath: instancePath + "/spec/dns/options/" + i7 + "/value",
                             schemaPath:
                               "#/properties/spec/properties/dns/properties/options/items/properties/value/maxLength",
@@ -6130,14 +6115,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 8 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err160];
+                            vErrors = [err159];
                           } else {
-                            vErrors.push(err160);
+                            vErrors.push(err159);
                           }
                           errors++;
                         }
                       } else {
-                        const err161 = {
+                        const err160 = {
                           instancePath: instancePath + "/spec/dns/options/" + i7 + "/value",
                           schemaPath: "#/properties/spec/properties/dns/properties/options/items/properties/value/type",
                           keyword: "type",
@@ -6145,15 +6130,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err161];
+                          vErrors = [err160];
                         } else {
-                          vErrors.push(err161);
+                          vErrors.push(err160);
                         }
                         errors++;
                       }
                     }
                   } else {
-                    const err162 = {
+                    const err161 = {
                       instancePath: instancePath + "/spec/dns/options/" + i7,
                       schemaPath: "#/properties/spec/properties/dns/properties/options/items/type",
                       keyword: "type",
@@ -6161,15 +6146,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be object",
                     };
                     if (vErrors === null) {
-                      vErrors = [err162];
+                      vErrors = [err161];
                     } else {
-                      vErrors.push(err162);
+                      vErrors.push(err161);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err163 = {
+                const err162 = {
                   instancePath: instancePath + "/spec/dns/options",
                   schemaPath: "#/properties/spec/properties/dns/properties/options/type",
                   keyword: "type",
@@ -6177,16 +6162,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err163];
+                  vErrors = [err162];
                 } else {
-                  vErrors.push(err163);
+                  vErrors.push(err162);
                 }
                 errors++;
               }
             }
             let data57 = data46.onConflict;
             if (!(data57 === "AuthorWins" || data57 === "Override")) {
-              const err164 = {
+              const err163 = {
                 instancePath: instancePath + "/spec/dns/onConflict",
                 schemaPath: "#/properties/spec/properties/dns/properties/onConflict/enum",
                 keyword: "enum",
@@ -6194,15 +6179,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be equal to one of the allowed values",
               };
               if (vErrors === null) {
-                vErrors = [err164];
+                vErrors = [err163];
               } else {
-                vErrors.push(err164);
+                vErrors.push(err163);
               }
               errors++;
             }
             if (typeof data57 === "string") {
               if (func2(data57) > 16) {
-                const err165 = {
+                const err164 = {
                   instancePath: instancePath + "/spec/dns/onConflict",
                   schemaPath: "#/properties/spec/properties/dns/properties/onConflict/maxLength",
                   keyword: "maxLength",
@@ -6210,19 +6195,35 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err165];
+                  vErrors = [err164];
                 } else {
-                  vErrors.push(err165);
+                  vErrors.push(err164);
                 }
                 errors++;
               }
             } else {
-              const err166 = {
+              const err165 = {
                 instancePath: instancePath + "/spec/dns/onConflict",
                 schemaPath: "#/properties/spec/properties/dns/properties/onConflict/type",
                 keyword: "type",
                 params: { type: "string" },
                 message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err165];
+              } else {
+                vErrors.push(err165);
+              }
+              errors++;
+            }
+            let data58 = data46.libc;
+            if (!(data58 === "Any" || data58 === "Glibc" || data58 === "Musl")) {
+              const err166 = {
+                instancePath: instancePath + "/spec/dns/libc",
+                schemaPath: "#/properties/spec/properties/dns/properties/libc/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.libc.enum },
+                message: "must be equal to one of the allowed values",
               };
               if (vErrors === null) {
                 vErrors = [err166];
@@ -6231,25 +6232,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            let data58 = data46.libc;
-            if (!(data58 === "Any" || data58 === "Glibc" || data58 === "Musl")) {
-              const err167 = {
-                instancePath: instancePath + "/spec/dns/libc",
-                schemaPath: "#/properties/spec/properties/dns/properties/libc/enum",
-                keyword: "enum",
-                params: { allowedValues: schema12.properties.spec.properties.dns.properties.libc.enum },
-                message: "must be equal to one of the allowed values",
-              };
-              if (vErrors === null) {
-                vErrors = [err167];
-              } else {
-                vErrors.push(err167);
-              }
-              errors++;
-            }
             if (typeof data58 === "string") {
               if (func2(data58) > 16) {
-                const err168 = {
+                const err167 = {
                   instancePath: instancePath + "/spec/dns/libc",
                   schemaPath: "#/properties/spec/properties/dns/properties/libc/maxLength",
                   keyword: "maxLength",
@@ -6257,19 +6242,35 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err168];
+                  vErrors = [err167];
                 } else {
-                  vErrors.push(err168);
+                  vErrors.push(err167);
                 }
                 errors++;
               }
             } else {
-              const err169 = {
+              const err168 = {
                 instancePath: instancePath + "/spec/dns/libc",
                 schemaPath: "#/properties/spec/properties/dns/properties/libc/type",
                 keyword: "type",
                 params: { type: "string" },
                 message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err168];
+              } else {
+                vErrors.push(err168);
+              }
+              errors++;
+            }
+            let data59 = data46.goResolver;
+            if (!(data59 === "Go" || data59 === "Cgo" || data59 === "Unset")) {
+              const err169 = {
+                instancePath: instancePath + "/spec/dns/goResolver",
+                schemaPath: "#/properties/spec/properties/dns/properties/goResolver/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.dns.properties.goResolver.enum },
+                message: "must be equal to one of the allowed values",
               };
               if (vErrors === null) {
                 vErrors = [err169];
@@ -6278,25 +6279,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            let data59 = data46.goResolver;
-            if (!(data59 === "Go" || data59 === "Cgo" || data59 === "Unset")) {
-              const err170 = {
-                instancePath: instancePath + "/spec/dns/goResolver",
-                schemaPath: "#/properties/spec/properties/dns/properties/goResolver/enum",
-                keyword: "enum",
-                params: { allowedValues: schema12.properties.spec.properties.dns.properties.goResolver.enum },
-                message: "must be equal to one of the allowed values",
-              };
-              if (vErrors === null) {
-                vErrors = [err170];
-              } else {
-                vErrors.push(err170);
-              }
-              errors++;
-            }
             if (typeof data59 === "string") {
               if (func2(data59) > 16) {
-                const err171 = {
+                const err170 = {
                   instancePath: instancePath + "/spec/dns/goResolver",
                   schemaPath: "#/properties/spec/properties/dns/properties/goResolver/maxLength",
                   keyword: "maxLength",
@@ -6304,14 +6289,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must NOT have more than 16 characters",
                 };
                 if (vErrors === null) {
-                  vErrors = [err171];
+                  vErrors = [err170];
                 } else {
-                  vErrors.push(err171);
+                  vErrors.push(err170);
                 }
                 errors++;
               }
             } else {
-              const err172 = {
+              const err171 = {
                 instancePath: instancePath + "/spec/dns/goResolver",
                 schemaPath: "#/properties/spec/properties/dns/properties/goResolver/type",
                 keyword: "type",
@@ -6319,9 +6304,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must be string",
               };
               if (vErrors === null) {
-                vErrors = [err172];
+                vErrors = [err171];
               } else {
-                vErrors.push(err172);
+                vErrors.push(err171);
               }
               errors++;
             }
@@ -6329,12 +6314,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data60 = data46.goContainers;
               if (Array.isArray(data60)) {
                 if (data60.length > 16) {
-                  const err173 = {
+                  const err172 = {
                     instancePath: instancePath + "/spec/dns/goContainers",
                     schemaPath: "#/properties/spec/properties/dns/properties/goContainers/maxItems",
                     keyword: "maxItems",
                     params: { limit: 16 },
                     message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err172];
+                  } else {
+                    vErrors.push(err172);
+                  }
+                  errors++;
+                }
+                if (data60.length < 1) {
+                  const err173 = {
+                    instancePath: instancePath + "/spec/dns/goContainers",
+                    schemaPath: "#/properties/spec/properties/dns/properties/goContainers/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
                     vErrors = [err173];
@@ -6343,32 +6343,32 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data60.length < 1) {
-                  const err174 = {
-                    instancePath: instancePath + "/spec/dns/goContainers",
-                    schemaPath: "#/properties/spec/properties/dns/properties/goContainers/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err174];
-                  } else {
-                    vErrors.push(err174);
-                  }
-                  errors++;
-                }
                 const len8 = data60.length;
                 for (let i8 = 0; i8 < len8; i8++) {
                   let data61 = data60[i8];
                   if (typeof data61 === "string") {
                     if (func2(data61) > 63) {
-                      const err175 = {
+                      const err174 = {
                         instancePath: instancePath + "/spec/dns/goContainers/" + i8,
                         schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/maxLength",
                         keyword: "maxLength",
                         params: { limit: 63 },
                         message: "must NOT have more than 63 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err174];
+                      } else {
+                        vErrors.push(err174);
+                      }
+                      errors++;
+                    }
+                    if (func2(data61) < 1) {
+                      const err175 = {
+                        instancePath: instancePath + "/spec/dns/goContainers/" + i8,
+                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/minLength",
+                        keyword: "minLength",
+                        params: { limit: 1 },
+                        message: "must NOT have fewer than 1 characters",
                       };
                       if (vErrors === null) {
                         vErrors = [err175];
@@ -6377,13 +6377,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (func2(data61) < 1) {
+                    if (!pattern31.test(data61)) {
                       const err176 = {
                         instancePath: instancePath + "/spec/dns/goContainers/" + i8,
-                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/minLength",
-                        keyword: "minLength",
-                        params: { limit: 1 },
-                        message: "must NOT have fewer than 1 characters",
+                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+                        message: 'must match pattern "' + "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" + '"',
                       };
                       if (vErrors === null) {
                         vErrors = [err176];
@@ -6392,23 +6392,8 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       }
                       errors++;
                     }
-                    if (!pattern31.test(data61)) {
-                      const err177 = {
-                        instancePath: instancePath + "/spec/dns/goContainers/" + i8,
-                        schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/pattern",
-                        keyword: "pattern",
-                        params: { pattern: "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
-                        message: 'must match pattern "' + "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" + '"',
-                      };
-                      if (vErrors === null) {
-                        vErrors = [err177];
-                      } else {
-                        vErrors.push(err177);
-                      }
-                      errors++;
-                    }
                   } else {
-                    const err178 = {
+                    const err177 = {
                       instancePath: instancePath + "/spec/dns/goContainers/" + i8,
                       schemaPath: "#/properties/spec/properties/dns/properties/goContainers/items/type",
                       keyword: "type",
@@ -6416,15 +6401,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be string",
                     };
                     if (vErrors === null) {
-                      vErrors = [err178];
+                      vErrors = [err177];
                     } else {
-                      vErrors.push(err178);
+                      vErrors.push(err177);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err179 = {
+                const err178 = {
                   instancePath: instancePath + "/spec/dns/goContainers",
                   schemaPath: "#/properties/spec/properties/dns/properties/goContainers/type",
                   keyword: "type",
@@ -6432,15 +6417,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err179];
+                  vErrors = [err178];
                 } else {
-                  vErrors.push(err179);
+                  vErrors.push(err178);
                 }
                 errors++;
               }
             }
           } else {
-            const err180 = {
+            const err179 = {
               instancePath: instancePath + "/spec/dns",
               schemaPath: "#/properties/spec/properties/dns/type",
               keyword: "type",
@@ -6448,9 +6433,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be object",
             };
             if (vErrors === null) {
-              vErrors = [err180];
+              vErrors = [err179];
             } else {
-              vErrors.push(err180);
+              vErrors.push(err179);
             }
             errors++;
           }
@@ -6459,12 +6444,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           let data62 = data4.keepalive;
           if (data62 && typeof data62 == "object" && !Array.isArray(data62)) {
             if (data62.time === undefined) {
-              const err181 = {
+              const err180 = {
                 instancePath: instancePath + "/spec/keepalive",
                 schemaPath: "#/properties/spec/properties/keepalive/required",
                 keyword: "required",
                 params: { missingProperty: "time" },
                 message: "must have required property '" + "time" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err180];
+              } else {
+                vErrors.push(err180);
+              }
+              errors++;
+            }
+            if (data62.interval === undefined) {
+              const err181 = {
+                instancePath: instancePath + "/spec/keepalive",
+                schemaPath: "#/properties/spec/properties/keepalive/required",
+                keyword: "required",
+                params: { missingProperty: "interval" },
+                message: "must have required property '" + "interval" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err181];
@@ -6473,13 +6473,13 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data62.interval === undefined) {
+            if (data62.probes === undefined) {
               const err182 = {
                 instancePath: instancePath + "/spec/keepalive",
                 schemaPath: "#/properties/spec/properties/keepalive/required",
                 keyword: "required",
-                params: { missingProperty: "interval" },
-                message: "must have required property '" + "interval" + "'",
+                params: { missingProperty: "probes" },
+                message: "must have required property '" + "probes" + "'",
               };
               if (vErrors === null) {
                 vErrors = [err182];
@@ -6488,31 +6488,31 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               }
               errors++;
             }
-            if (data62.probes === undefined) {
-              const err183 = {
-                instancePath: instancePath + "/spec/keepalive",
-                schemaPath: "#/properties/spec/properties/keepalive/required",
-                keyword: "required",
-                params: { missingProperty: "probes" },
-                message: "must have required property '" + "probes" + "'",
-              };
-              if (vErrors === null) {
-                vErrors = [err183];
-              } else {
-                vErrors.push(err183);
-              }
-              errors++;
-            }
             if (data62.time !== undefined) {
               let data63 = data62.time;
               if (typeof data63 === "string") {
                 if (func2(data63) > 32) {
-                  const err184 = {
+                  const err183 = {
                     instancePath: instancePath + "/spec/keepalive/time",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/time/maxLength",
                     keyword: "maxLength",
                     params: { limit: 32 },
                     message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err183];
+                  } else {
+                    vErrors.push(err183);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data63)) {
+                  const err184 = {
+                    instancePath: instancePath + "/spec/keepalive/time",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/time/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
                   };
                   if (vErrors === null) {
                     vErrors = [err184];
@@ -6521,23 +6521,8 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (!pattern32.test(data63)) {
-                  const err185 = {
-                    instancePath: instancePath + "/spec/keepalive/time",
-                    schemaPath: "#/properties/spec/properties/keepalive/properties/time/pattern",
-                    keyword: "pattern",
-                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
-                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err185];
-                  } else {
-                    vErrors.push(err185);
-                  }
-                  errors++;
-                }
               } else {
-                const err186 = {
+                const err185 = {
                   instancePath: instancePath + "/spec/keepalive/time",
                   schemaPath: "#/properties/spec/properties/keepalive/properties/time/type",
                   keyword: "type",
@@ -6545,9 +6530,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err186];
+                  vErrors = [err185];
                 } else {
-                  vErrors.push(err186);
+                  vErrors.push(err185);
                 }
                 errors++;
               }
@@ -6556,12 +6541,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data64 = data62.interval;
               if (typeof data64 === "string") {
                 if (func2(data64) > 32) {
-                  const err187 = {
+                  const err186 = {
                     instancePath: instancePath + "/spec/keepalive/interval",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/interval/maxLength",
                     keyword: "maxLength",
                     params: { limit: 32 },
                     message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err186];
+                  } else {
+                    vErrors.push(err186);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data64)) {
+                  const err187 = {
+                    instancePath: instancePath + "/spec/keepalive/interval",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/interval/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
                   };
                   if (vErrors === null) {
                     vErrors = [err187];
@@ -6570,28 +6570,31 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (!pattern32.test(data64)) {
-                  const err188 = {
-                    instancePath: instancePath + "/spec/keepalive/interval",
-                    schemaPath: "#/properties/spec/properties/keepalive/properties/interval/pattern",
-                    keyword: "pattern",
-                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
-                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err188];
-                  } else {
-                    vErrors.push(err188);
-                  }
-                  errors++;
-                }
               } else {
-                const err189 = {
+                const err188 = {
                   instancePath: instancePath + "/spec/keepalive/interval",
                   schemaPath: "#/properties/spec/properties/keepalive/properties/interval/type",
                   keyword: "type",
                   params: { type: "string" },
                   message: "must be string",
+                };
+                if (vErrors === null) {
+                  vErrors = [err188];
+                } else {
+                  vErrors.push(err188);
+                }
+                errors++;
+              }
+            }
+            if (data62.probes !== undefined) {
+              let data65 = data62.probes;
+              if (!(typeof data65 == "number" && !(data65 % 1) && !isNaN(data65) && isFinite(data65))) {
+                const err189 = {
+                  instancePath: instancePath + "/spec/keepalive/probes",
+                  schemaPath: "#/properties/spec/properties/keepalive/properties/probes/type",
+                  keyword: "type",
+                  params: { type: "integer" },
+                  message: "must be integer",
                 };
                 if (vErrors === null) {
                   vErrors = [err189];
@@ -6600,27 +6603,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 }
                 errors++;
               }
-            }
-            if (data62.probes !== undefined) {
-              let data65 = data62.probes;
-              if (!(typeof data65 == "number" && !(data65 % 1) && !isNaN(data65) && isFinite(data65))) {
-                const err190 = {
-                  instancePath: instancePath + "/spec/keepalive/probes",
-                  schemaPath: "#/properties/spec/properties/keepalive/properties/probes/type",
-                  keyword: "type",
-                  params: { type: "integer" },
-                  message: "must be integer",
-                };
-                if (vErrors === null) {
-                  vErrors = [err190];
-                } else {
-                  vErrors.push(err190);
-                }
-                errors++;
-              }
               if (typeof data65 == "number" && isFinite(data65)) {
                 if (data65 > 127 || isNaN(data65)) {
-                  const err191 = {
+                  const err190 = {
                     instancePath: instancePath + "/spec/keepalive/probes",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/probes/maximum",
                     keyword: "maximum",
@@ -6628,14 +6613,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be <= 127",
                   };
                   if (vErrors === null) {
-                    vErrors = [err191];
+                    vErrors = [err190];
                   } else {
-                    vErrors.push(err191);
+                    vErrors.push(err190);
                   }
                   errors++;
                 }
                 if (data65 < 1 || isNaN(data65)) {
-                  const err192 = {
+                  const err191 = {
                     instancePath: instancePath + "/spec/keepalive/probes",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/probes/minimum",
                     keyword: "minimum",
@@ -6643,9 +6628,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be >= 1",
                   };
                   if (vErrors === null) {
-                    vErrors = [err192];
+                    vErrors = [err191];
                   } else {
-                    vErrors.push(err192);
+                    vErrors.push(err191);
                   }
                   errors++;
                 }
@@ -6655,12 +6640,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data66 = data62.finTimeout;
               if (typeof data66 === "string") {
                 if (func2(data66) > 32) {
-                  const err193 = {
+                  const err192 = {
                     instancePath: instancePath + "/spec/keepalive/finTimeout",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/maxLength",
                     keyword: "maxLength",
                     params: { limit: 32 },
                     message: "must NOT have more than 32 characters",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err192];
+                  } else {
+                    vErrors.push(err192);
+                  }
+                  errors++;
+                }
+                if (!pattern32.test(data66)) {
+                  const err193 = {
+                    instancePath: instancePath + "/spec/keepalive/finTimeout",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/pattern",
+                    keyword: "pattern",
+                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
                   };
                   if (vErrors === null) {
                     vErrors = [err193];
@@ -6669,23 +6669,8 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (!pattern32.test(data66)) {
-                  const err194 = {
-                    instancePath: instancePath + "/spec/keepalive/finTimeout",
-                    schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/pattern",
-                    keyword: "pattern",
-                    params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
-                    message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err194];
-                  } else {
-                    vErrors.push(err194);
-                  }
-                  errors++;
-                }
               } else {
-                const err195 = {
+                const err194 = {
                   instancePath: instancePath + "/spec/keepalive/finTimeout",
                   schemaPath: "#/properties/spec/properties/keepalive/properties/finTimeout/type",
                   keyword: "type",
@@ -6693,9 +6678,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be string",
                 };
                 if (vErrors === null) {
-                  vErrors = [err195];
+                  vErrors = [err194];
                 } else {
-                  vErrors.push(err195);
+                  vErrors.push(err194);
                 }
                 errors++;
               }
@@ -6704,12 +6689,27 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               let data67 = data62.paths;
               if (Array.isArray(data67)) {
                 if (data67.length > 16) {
-                  const err196 = {
+                  const err195 = {
                     instancePath: instancePath + "/spec/keepalive/paths",
                     schemaPath: "#/properties/spec/properties/keepalive/properties/paths/maxItems",
                     keyword: "maxItems",
                     params: { limit: 16 },
                     message: "must NOT have more than 16 items",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err195];
+                  } else {
+                    vErrors.push(err195);
+                  }
+                  errors++;
+                }
+                if (data67.length < 1) {
+                  const err196 = {
+                    instancePath: instancePath + "/spec/keepalive/paths",
+                    schemaPath: "#/properties/spec/properties/keepalive/properties/paths/minItems",
+                    keyword: "minItems",
+                    params: { limit: 1 },
+                    message: "must NOT have fewer than 1 items",
                   };
                   if (vErrors === null) {
                     vErrors = [err196];
@@ -6718,27 +6718,12 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data67.length < 1) {
-                  const err197 = {
-                    instancePath: instancePath + "/spec/keepalive/paths",
-                    schemaPath: "#/properties/spec/properties/keepalive/properties/paths/minItems",
-                    keyword: "minItems",
-                    params: { limit: 1 },
-                    message: "must NOT have fewer than 1 items",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err197];
-                  } else {
-                    vErrors.push(err197);
-                  }
-                  errors++;
-                }
                 const len9 = data67.length;
                 for (let i9 = 0; i9 < len9; i9++) {
                   let data68 = data67[i9];
                   if (data68 && typeof data68 == "object" && !Array.isArray(data68)) {
                     if (data68.name === undefined) {
-                      const err198 = {
+                      const err197 = {
                         instancePath: instancePath + "/spec/keepalive/paths/" + i9,
                         schemaPath: "#/properties/spec/properties/keepalive/properties/paths/items/required",
                         keyword: "required",
@@ -6746,9 +6731,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         message: "must have required property '" + "name" + "'",
                       };
                       if (vErrors === null) {
-                        vErrors = [err198];
+                        vErrors = [err197];
                       } else {
-                        vErrors.push(err198);
+                        vErrors.push(err197);
                       }
                       errors++;
                     }
@@ -6756,7 +6741,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       let data69 = data68.name;
                       if (typeof data69 === "string") {
                         if (func2(data69) > 63) {
-                          const err199 = {
+                          const err198 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/maxLength",
@@ -6765,14 +6750,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 63 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err199];
+                            vErrors = [err198];
                           } else {
-                            vErrors.push(err199);
+                            vErrors.push(err198);
                           }
                           errors++;
                         }
                         if (func2(data69) < 1) {
-                          const err200 = {
+                          const err199 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/minLength",
@@ -6781,14 +6766,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have fewer than 1 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err200];
+                            vErrors = [err199];
                           } else {
-                            vErrors.push(err200);
+                            vErrors.push(err199);
                           }
                           errors++;
                         }
                         if (!pattern35.test(data69)) {
-                          const err201 = {
+                          const err200 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/pattern",
@@ -6797,14 +6782,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: 'must match pattern "' + "^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$" + '"',
                           };
                           if (vErrors === null) {
-                            vErrors = [err201];
+                            vErrors = [err200];
                           } else {
-                            vErrors.push(err201);
+                            vErrors.push(err200);
                           }
                           errors++;
                         }
                       } else {
-                        const err202 = {
+                        const err201 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/name",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/name/type",
@@ -6813,9 +6798,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err202];
+                          vErrors = [err201];
                         } else {
-                          vErrors.push(err202);
+                          vErrors.push(err201);
                         }
                         errors++;
                       }
@@ -6834,7 +6819,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                         data70 === "IPVS" ||
                         data70 === "OCINLB"
                       )) {
-                        const err203 = {
+                        const err202 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/enum",
@@ -6847,15 +6832,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be equal to one of the allowed values",
                         };
                         if (vErrors === null) {
-                          vErrors = [err203];
+                          vErrors = [err202];
                         } else {
-                          vErrors.push(err203);
+                          vErrors.push(err202);
                         }
                         errors++;
                       }
                       if (typeof data70 === "string") {
                         if (func2(data70) > 32) {
-                          const err204 = {
+                          const err203 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/maxLength",
@@ -6864,14 +6849,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 32 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err204];
+                            vErrors = [err203];
                           } else {
-                            vErrors.push(err204);
+                            vErrors.push(err203);
                           }
                           errors++;
                         }
                       } else {
-                        const err205 = {
+                        const err204 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/preset",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/preset/type",
@@ -6880,9 +6865,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err205];
+                          vErrors = [err204];
                         } else {
-                          vErrors.push(err205);
+                          vErrors.push(err204);
                         }
                         errors++;
                       }
@@ -6891,7 +6876,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       let data71 = data68.idleTimeout;
                       if (typeof data71 === "string") {
                         if (func2(data71) > 32) {
-                          const err206 = {
+                          const err205 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/maxLength",
@@ -6900,14 +6885,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 32 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err206];
+                            vErrors = [err205];
                           } else {
-                            vErrors.push(err206);
+                            vErrors.push(err205);
                           }
                           errors++;
                         }
                         if (!pattern32.test(data71)) {
-                          const err207 = {
+                          const err206 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/pattern",
@@ -6916,14 +6901,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
                           };
                           if (vErrors === null) {
-                            vErrors = [err207];
+                            vErrors = [err206];
                           } else {
-                            vErrors.push(err207);
+                            vErrors.push(err206);
                           }
                           errors++;
                         }
                       } else {
-                        const err208 = {
+                        const err207 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/idleTimeout",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/idleTimeout/type",
@@ -6932,9 +6917,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err208];
+                          vErrors = [err207];
                         } else {
-                          vErrors.push(err208);
+                          vErrors.push(err207);
                         }
                         errors++;
                       }
@@ -6942,7 +6927,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     if (data68.tcpKeepalive !== undefined) {
                       let data72 = data68.tcpKeepalive;
                       if (!(data72 === "Counts" || data72 === "Ignored")) {
-                        const err209 = {
+                        const err208 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/enum",
@@ -6955,15 +6940,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be equal to one of the allowed values",
                         };
                         if (vErrors === null) {
-                          vErrors = [err209];
+                          vErrors = [err208];
                         } else {
-                          vErrors.push(err209);
+                          vErrors.push(err208);
                         }
                         errors++;
                       }
                       if (typeof data72 === "string") {
                         if (func2(data72) > 16) {
-                          const err210 = {
+                          const err209 = {
                             instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
                             schemaPath:
                               "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/maxLength",
@@ -6972,14 +6957,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                             message: "must NOT have more than 16 characters",
                           };
                           if (vErrors === null) {
-                            vErrors = [err210];
+                            vErrors = [err209];
                           } else {
-                            vErrors.push(err210);
+                            vErrors.push(err209);
                           }
                           errors++;
                         }
                       } else {
-                        const err211 = {
+                        const err210 = {
                           instancePath: instancePath + "/spec/keepalive/paths/" + i9 + "/tcpKeepalive",
                           schemaPath:
                             "#/properties/spec/properties/keepalive/properties/paths/items/properties/tcpKeepalive/type",
@@ -6988,15 +6973,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                           message: "must be string",
                         };
                         if (vErrors === null) {
-                          vErrors = [err211];
+                          vErrors = [err210];
                         } else {
-                          vErrors.push(err211);
+                          vErrors.push(err210);
                         }
                         errors++;
                       }
                     }
                   } else {
-                    const err212 = {
+                    const err211 = {
                       instancePath: instancePath + "/spec/keepalive/paths/" + i9,
                       schemaPath: "#/properties/spec/properties/keepalive/properties/paths/items/type",
                       keyword: "type",
@@ -7004,15 +6989,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                       message: "must be object",
                     };
                     if (vErrors === null) {
-                      vErrors = [err212];
+                      vErrors = [err211];
                     } else {
-                      vErrors.push(err212);
+                      vErrors.push(err211);
                     }
                     errors++;
                   }
                 }
               } else {
-                const err213 = {
+                const err212 = {
                   instancePath: instancePath + "/spec/keepalive/paths",
                   schemaPath: "#/properties/spec/properties/keepalive/properties/paths/type",
                   keyword: "type",
@@ -7020,15 +7005,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be array",
                 };
                 if (vErrors === null) {
-                  vErrors = [err213];
+                  vErrors = [err212];
                 } else {
-                  vErrors.push(err213);
+                  vErrors.push(err212);
                 }
                 errors++;
               }
             }
           } else {
-            const err214 = {
+            const err213 = {
               instancePath: instancePath + "/spec/keepalive",
               schemaPath: "#/properties/spec/properties/keepalive/type",
               keyword: "type",
@@ -7036,9 +7021,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be object",
             };
             if (vErrors === null) {
-              vErrors = [err214];
+              vErrors = [err213];
             } else {
-              vErrors.push(err214);
+              vErrors.push(err213);
             }
             errors++;
           }
@@ -7047,7 +7032,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           let data73 = data4.lifecycle;
           if (data73 && typeof data73 == "object" && !Array.isArray(data73)) {
             if (Object.keys(data73).length < 1) {
-              const err215 = {
+              const err214 = {
                 instancePath: instancePath + "/spec/lifecycle",
                 schemaPath: "#/properties/spec/properties/lifecycle/minProperties",
                 keyword: "minProperties",
@@ -7055,16 +7040,16 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                 message: "must NOT have fewer than 1 properties",
               };
               if (vErrors === null) {
-                vErrors = [err215];
+                vErrors = [err214];
               } else {
-                vErrors.push(err215);
+                vErrors.push(err214);
               }
               errors++;
             }
             if (data73.terminationGracePeriodSeconds !== undefined) {
               let data74 = data73.terminationGracePeriodSeconds;
               if (!(typeof data74 == "number" && !(data74 % 1) && !isNaN(data74) && isFinite(data74))) {
-                const err216 = {
+                const err215 = {
                   instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
                   schemaPath: "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/type",
                   keyword: "type",
@@ -7072,15 +7057,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be integer",
                 };
                 if (vErrors === null) {
-                  vErrors = [err216];
+                  vErrors = [err215];
                 } else {
-                  vErrors.push(err216);
+                  vErrors.push(err215);
                 }
                 errors++;
               }
               if (typeof data74 == "number" && isFinite(data74)) {
                 if (data74 > 3600 || isNaN(data74)) {
-                  const err217 = {
+                  const err216 = {
                     instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
                     schemaPath:
                       "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/maximum",
@@ -7089,14 +7074,14 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be <= 3600",
                   };
                   if (vErrors === null) {
-                    vErrors = [err217];
+                    vErrors = [err216];
                   } else {
-                    vErrors.push(err217);
+                    vErrors.push(err216);
                   }
                   errors++;
                 }
                 if (data74 < 1 || isNaN(data74)) {
-                  const err218 = {
+                  const err217 = {
                     instancePath: instancePath + "/spec/lifecycle/terminationGracePeriodSeconds",
                     schemaPath:
                       "#/properties/spec/properties/lifecycle/properties/terminationGracePeriodSeconds/minimum",
@@ -7105,9 +7090,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                     message: "must be >= 1",
                   };
                   if (vErrors === null) {
-                    vErrors = [err218];
+                    vErrors = [err217];
                   } else {
-                    vErrors.push(err218);
+                    vErrors.push(err217);
                   }
                   errors++;
                 }
@@ -7116,7 +7101,7 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
             if (data73.preStopSleepSeconds !== undefined) {
               let data75 = data73.preStopSleepSeconds;
               if (!(typeof data75 == "number" && !(data75 % 1) && !isNaN(data75) && isFinite(data75))) {
-                const err219 = {
+                const err218 = {
                   instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
                   schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/type",
                   keyword: "type",
@@ -7124,20 +7109,35 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   message: "must be integer",
                 };
                 if (vErrors === null) {
-                  vErrors = [err219];
+                  vErrors = [err218];
                 } else {
-                  vErrors.push(err219);
+                  vErrors.push(err218);
                 }
                 errors++;
               }
               if (typeof data75 == "number" && isFinite(data75)) {
                 if (data75 > 3000 || isNaN(data75)) {
-                  const err220 = {
+                  const err219 = {
                     instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
                     schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/maximum",
                     keyword: "maximum",
                     params: { comparison: "<=", limit: 3000 },
                     message: "must be <= 3000",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err219];
+                  } else {
+                    vErrors.push(err219);
+                  }
+                  errors++;
+                }
+                if (data75 < 1 || isNaN(data75)) {
+                  const err220 = {
+                    instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
+                    schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/minimum",
+                    keyword: "minimum",
+                    params: { comparison: ">=", limit: 1 },
+                    message: "must be >= 1",
                   };
                   if (vErrors === null) {
                     vErrors = [err220];
@@ -7146,25 +7146,10 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
                   }
                   errors++;
                 }
-                if (data75 < 1 || isNaN(data75)) {
-                  const err221 = {
-                    instancePath: instancePath + "/spec/lifecycle/preStopSleepSeconds",
-                    schemaPath: "#/properties/spec/properties/lifecycle/properties/preStopSleepSeconds/minimum",
-                    keyword: "minimum",
-                    params: { comparison: ">=", limit: 1 },
-                    message: "must be >= 1",
-                  };
-                  if (vErrors === null) {
-                    vErrors = [err221];
-                  } else {
-                    vErrors.push(err221);
-                  }
-                  errors++;
-                }
               }
             }
           } else {
-            const err222 = {
+            const err221 = {
               instancePath: instancePath + "/spec/lifecycle",
               schemaPath: "#/properties/spec/properties/lifecycle/type",
               keyword: "type",
@@ -7172,15 +7157,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
               message: "must be object",
             };
             if (vErrors === null) {
-              vErrors = [err222];
+              vErrors = [err221];
             } else {
-              vErrors.push(err222);
+              vErrors.push(err221);
             }
             errors++;
           }
         }
       } else {
-        const err223 = {
+        const err222 = {
           instancePath: instancePath + "/spec",
           schemaPath: "#/properties/spec/type",
           keyword: "type",
@@ -7188,15 +7173,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           message: "must be object",
         };
         if (vErrors === null) {
-          vErrors = [err223];
+          vErrors = [err222];
         } else {
-          vErrors.push(err223);
+          vErrors.push(err222);
         }
         errors++;
       }
     }
   } else {
-    const err224 = {
+    const err223 = {
       instancePath,
       schemaPath: "#/type",
       keyword: "type",
@@ -7204,9 +7189,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
       message: "must be object",
     };
     if (vErrors === null) {
-      vErrors = [err224];
+      vErrors = [err223];
     } else {
-      vErrors.push(err224);
+      vErrors.push(err223);
     }
     errors++;
   }
