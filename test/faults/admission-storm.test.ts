@@ -58,8 +58,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await replicas?.stop();
-  await stage?.stop();
+  await replicas.stop();
+  await stage.stop();
 });
 
 function isChanged({ metadata, spec }: Pod): boolean {
