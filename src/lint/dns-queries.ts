@@ -18,6 +18,8 @@ export interface Resolver {
   readonly searches: readonly string[];
   /** 2 where addresses of IPv4 and of IPv6 are asked for (A and AAAA), else 1. */
   readonly families: 1 | 2;
+  /** How often a name server that fails is asked before it is given up: the option attempts. Default 2. */
+  readonly attempts?: number;
   /** glibc's option no-tld-query: a name without dots is never asked for as it is. */
   readonly noTldQuery?: boolean;
 }
@@ -30,6 +32,10 @@ export interface Lookup {
   readonly found: string | undefined;
 }
 
+/** What every resolver takes without the option attempts. */
+export const DEFAULT_ATTEMPTS = 2;
+/** musl asks again at once when it is told of a failure: so often within each attempt, for each query. */
+const MUSL_AT_ONCE = 2;
 /** Longest name that can be put into a query, without the dot at its end. */
 const LONGEST_NAME = 253;
 
@@ -39,16 +45,23 @@ const LONGEST_NAME = 253;
  */
 export function lookUp(name: string, resolver: Resolver, answerOf: (name: string) => Answer): Lookup {
   const asked: string[] = [];
+  let sent = 0;
   let found: string | undefined;
   for (const candidate of candidates(name, resolver)) {
     asked.push(candidate);
     const answer = answerOf(candidate);
+    sent += answer === "ServerFailure" ? timesAsked(resolver) : 1;
     if (answer === "Address") found = candidate;
     // musl goes on only when it is told that there is no such name.
     const ends = resolver.libc === "Musl" ? answer !== "NoSuchName" : answer === "Address";
     if (ends) break;
   }
-  return { asked, queries: asked.length * resolver.families, found };
+  return { asked, queries: sent * resolver.families, found };
+}
+
+/** How often one name server is asked for a name with whose answer it fails. */
+function timesAsked({ libc, attempts = DEFAULT_ATTEMPTS }: Resolver): number {
+  return libc === "Musl" ? attempts * (1 + MUSL_AT_ONCE) : attempts;
 }
 
 /** The names that are asked for until one has addresses, without a dot at the end. */

@@ -164,4 +164,13 @@ describe("what a resolver reads", () => {
       expect(resolverOf(file, libc)).toMatchObject({ families: 2, noTldQuery: false });
     }
   });
+
+  test("takes attempts as far as each resolver does", () => {
+    const attempts = (value: string | undefined) =>
+      (["Glibc", "Musl", "Go"] as const).map((libc) => resolverOf(conf([], ["attempts", value]), libc).attempts);
+    expect(attempts("1")).toEqual([1, 1, 1]);
+    expect(attempts("30")).toEqual([5, 10, 30]);
+    expect(attempts("many")).toEqual([2, 2, 2]);
+    expect(resolverOf(conf([]), "Go").attempts).toBe(2);
+  });
 });

@@ -1,5 +1,5 @@
 /** How a kubelet forms the resolv.conf of a pod, and what a resolver reads in it (pkg/kubelet/network/dns, 1.36). */
-import type { Libc, Resolver } from "./dns-queries.ts";
+import { DEFAULT_ATTEMPTS, type Libc, type Resolver } from "./dns-queries.ts";
 
 export interface ResolverOption {
   readonly name: string;
@@ -85,6 +85,7 @@ export function resolverOf({ searches, options }: ResolvConf, libc: Libc): Resol
     ndots: ndotsOf(options),
     searches: libc === "Musl" && searchLength(searches) > MUSL_MAX_SEARCH_CHARACTERS ? [] : searches,
     families: isGlibc && options.has("no-aaaa") ? 1 : 2,
+    attempts: attemptsOf(options, libc),
     noTldQuery: isGlibc && options.has("no-tld-query"),
   };
 }
@@ -128,6 +129,14 @@ function withinLimits(domains: readonly string[]): readonly string[] {
 function ndotsOf(options: ResolvConf["options"]): number {
   const value = options.get("ndots") ?? "";
   return /^\d+$/.test(value) ? Math.min(Number(value), MAX_NDOTS) : DEFAULT_NDOTS;
+}
+
+/** musl caps it at 10 and glibc at 5; Go does not, and takes none for one. */
+function attemptsOf(options: ResolvConf["options"], libc: Libc): number {
+  const value = options.get("attempts") ?? "";
+  if (!/^\d+$/.test(value)) return DEFAULT_ATTEMPTS;
+  const most = { Glibc: 5, Musl: 10, Go: Infinity }[libc];
+  return Math.min(Math.max(1, Number(value)), most);
 }
 
 function unique(texts: readonly string[]): readonly string[] {

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 
 import { runAdmission } from "./admission.ts";
 import { startConsulBench } from "./consul.ts";
+import { type DriftFigures, runDrift } from "./drift.ts";
 import { startEtcdBench } from "./etcd.ts";
 import { startNacosBench } from "./nacos.ts";
 import { asTable, type BenchReport, type RegistryFigures } from "./report.ts";
@@ -19,6 +20,8 @@ interface Arguments {
   readonly plans: readonly BenchPlan[];
   /** Requests a second to the admission webhook; empty when it is not measured. */
   readonly admissionRates: readonly number[];
+  /** Numbers of pods to be judged by their policy; empty when it is not measured. */
+  readonly driftPods: readonly number[];
   readonly out: string | undefined;
 }
 
@@ -30,6 +33,7 @@ function readArguments(): Arguments {
       registries: { type: "string" },
       admission: { type: "boolean", default: false },
       "admission-rate": { type: "string", default: "200" },
+      drift: { type: "boolean", default: false },
       out: { type: "string" },
     },
   });
@@ -42,8 +46,8 @@ function readArguments(): Arguments {
     });
   const pods = numbers("pods", values.pods).sort((a, b) => a - b);
   const rates = numbers("rate", values.rate);
-  // The admission webhook has nothing to do with registries: alone it is measured alone.
-  const names = values.registries?.split(",") ?? (values.admission ? [] : ["etcd"]);
+  // Admission and drift have nothing to do with registries: alone they are measured alone.
+  const names = values.registries?.split(",") ?? (values.admission || values.drift ? [] : ["etcd"]);
   const plans = names.map((name) => {
     const start = starts[name];
     if (start === undefined) {
@@ -52,18 +56,20 @@ function readArguments(): Arguments {
     return { name, start, pods, rates };
   });
   const admissionRates = values.admission ? numbers("admission-rate", values["admission-rate"]) : [];
-  return { plans, admissionRates, out: values.out };
+  return { plans, admissionRates, driftPods: values.drift ? pods : [], out: values.out };
 }
 
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-async function bench({ plans, admissionRates, out }: Arguments): Promise<void> {
+async function bench({ plans, admissionRates, driftPods, out }: Arguments): Promise<void> {
   // One after the other: each has the machine for itself.
   const registries: RegistryFigures[] = [];
   for (const plan of plans) registries.push(await runRegistry(plan, say));
   const admission = admissionRates.length > 0 ? await runAdmission(admissionRates, say) : [];
+  const drift: DriftFigures[] = [];
+  for (const count of driftPods) drift.push(await runDrift(count, say));
   const report: BenchReport = {
     date: new Date().toISOString().slice(0, 10),
     machine: {
@@ -74,6 +80,7 @@ async function bench({ plans, admissionRates, out }: Arguments): Promise<void> {
     },
     registries,
     admission,
+    drift,
   };
   if (out !== undefined) writeFileSync(out, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(asTable(report));

@@ -1,5 +1,6 @@
 import type { AdmissionFigures } from "./admission.ts";
 import type { DeathFigures, ForgettingFigures } from "./deaths.ts";
+import type { DriftFigures } from "./drift.ts";
 import type { Distribution } from "./statistics.ts";
 
 /** What was measured with one number of pods. */
@@ -38,16 +39,19 @@ export interface BenchReport {
   readonly registries: readonly RegistryFigures[];
   /** Empty when it was not measured. */
   readonly admission: readonly AdmissionFigures[];
+  /** Empty when it was not measured. */
+  readonly drift: readonly DriftFigures[];
 }
 
 /** The report as Markdown. */
-export function asTable({ date, machine, registries, admission }: BenchReport): string {
+export function asTable({ date, machine, registries, admission, drift }: BenchReport): string {
   const { cores, model, memoryGibibytes, node } = machine;
   return [
     `${date}: ${cores} cores (${model}), ${memoryGibibytes} GiB, Node ${node}; control plane, registry, load and observer on the same machine.`,
     "",
     ...(registries.length > 0 ? registryTables(registries) : []),
     ...(admission.length > 0 ? admissionTable(admission) : []),
+    ...(drift.length > 0 ? driftTable(drift) : []),
   ].join("\n");
 }
 
@@ -78,6 +82,20 @@ function admissionTable(admission: readonly AdmissionFigures[]): string[] {
       ({ rate, created, missed, inside, withWebhook, without }) =>
         `| ${rate.toFixed(0)}/s | ${created} | ${missed} | ${quantiles(inside)} | ${quantiles(withWebhook)} | ${quantiles(without)} |`,
     ),
+    "",
+  ];
+}
+
+function driftTable(drift: readonly DriftFigures[]): string[] {
+  return [
+    "One count of all pods by how they stand to their policy, CPU time in this process:",
+    "",
+    "| pods | drifted | the first | after a pod's change | after the policy's change | heap per pod |",
+    "|---|---|---|---|---|---|",
+    ...drift.map(({ pods, drifted, firstMs, againMs, policyMs, heapBytesPerPod }) => {
+      const times = [firstMs, againMs, policyMs].map((value) => `${value.toFixed(1)} ms`).join(" | ");
+      return `| ${pods} | ${drifted} | ${times} | ${heapBytesPerPod.toFixed(0)} bytes |`;
+    }),
     "",
   ];
 }

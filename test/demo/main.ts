@@ -5,10 +5,11 @@ import { installOperator } from "../support/operator-install.ts";
 import { startOperator } from "../support/operator.ts";
 import { consulDemo } from "./consul-demo.ts";
 import { nacosDemo } from "./nacos-demo.ts";
+import { PodStory } from "./pod-story.ts";
 import { BrokenPromise, Screen } from "./screen.ts";
 import { manifests, Story } from "./story.ts";
 
-/** The main job on a fresh machine: zombies leave a real registry, seen with kubectl. Ends by itself. */
+/** The main jobs on a fresh machine: new pods obey, zombies leave a real registry; seen with kubectl. Ends by itself. */
 async function etcdDemo(screen: Screen, wait: (kubeconfig: string) => Promise<void>): Promise<void> {
   const scope = new Scope();
   const log = (line: string): void => screen.say(line);
@@ -23,13 +24,25 @@ async function etcdDemo(screen: Screen, wait: (kubeconfig: string) => Promise<vo
 
     screen.step("Install: kubectl apply -k config/default; the operator runs with exactly the rights it gives");
     await installOperator(controlPlane);
-    const operator = await startOperator({ cluster: controlPlane });
+    const [webhookPort = 0] = await scope.ports(1);
+    const operator = await startOperator({
+      cluster: controlPlane,
+      flags: { "webhook-bind-address": `127.0.0.1:${webhookPort}` },
+    });
     const story = await Story.begin(screen, controlPlane, etcd);
+    const pods = await PodStory.begin(screen, controlPlane, webhookPort);
     try {
       await operator.untilReady();
 
+      screen.step("A pod as it comes without a policy, and what its lookups cost (glibc, IPv4 and IPv6)");
+      await pods.createBefore();
+
       screen.step("Say what is wanted");
       await story.apply(manifests(etcdUrl));
+
+      screen.step("The same pod, created under the policy");
+      await pods.createAfter();
+      await pods.showDrift();
 
       screen.step("Three services register themselves, and there is an entry of somebody else");
       const { orders, users, stock } = await story.registerServices();
@@ -60,6 +73,7 @@ async function etcdDemo(screen: Screen, wait: (kubeconfig: string) => Promise<vo
       process.stderr.write(`\nThe last lines of the operator's log:\n${operator.tail(10)}\n`);
       throw error;
     } finally {
+      await pods.end();
       await story.end();
       await operator.stop();
     }

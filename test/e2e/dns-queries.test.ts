@@ -133,10 +133,8 @@ describeOnRealNode("the DNS queries of a lookup", () => {
       const empty = await measure(libc, pod, dns, "empty.example", zone);
       expect(empty.measured).toEqual(empty.foretold);
       const failing = await measure(libc, pod, dns, "failing.example", zone);
-      expect({ ...failing.measured, queries: 0 }).toEqual({ ...failing.foretold, queries: 0 });
       // A failure is asked for again: once more by glibc and Go, five times more by musl, which takes five seconds.
-      const repeated = libc === "Musl" ? 5 : 1;
-      expect(failing.measured.queries).toBe(failing.foretold.queries + 2 * repeated);
+      expect(failing.measured).toEqual(failing.foretold);
     });
   }
 });

@@ -11,6 +11,8 @@ export class ServiceFront {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Connections to replicas, by their ports. */
+  readonly #links = new Map<Socket, number>();
   #backends: () => readonly (number | undefined)[] = () => [];
   #next = 0;
   #silent = false;
@@ -44,6 +46,11 @@ export class ServiceFront {
     this.cut();
   }
 
+  /** How many connections to the replica at this port stand. */
+  connectionsTo(port: number): number {
+    return [...this.#links.values()].filter((one) => one === port).length;
+  }
+
   /** Breaks all connections. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
@@ -65,6 +72,8 @@ export class ServiceFront {
     const server = connect({ host: "127.0.0.1", port, noDelay: true });
     this.#keep(server);
     server.once("connect", () => {
+      this.#links.set(server, port);
+      server.once("close", () => this.#links.delete(server));
       client.pipe(server).pipe(client);
       client.once("close", () => server.destroy());
       server.once("close", () => client.destroy());

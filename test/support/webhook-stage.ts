@@ -1,9 +1,4 @@
-import { execFile } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
-
-import { parseAllDocuments } from "yaml";
 
 import { excludedNamespaces } from "../../src/admission/excluded-namespaces.ts";
 import { lifetimesOf } from "../../src/admission/certificates/rotation.ts";
@@ -23,23 +18,18 @@ import { installOperator, OPERATOR_NAMESPACE, operatorToken } from "./operator-i
 import { MetricsReading } from "./operator-metrics.ts";
 import { eventually } from "./operator-wait.ts";
 import { ServiceFront } from "./service-front.ts";
+import {
+  type Configuration,
+  CONFIGURATION,
+  CONFIGURATION_NAME,
+  configureWebhook,
+  leadServiceHere,
+  SERVICE_NAME,
+  webhookManifest,
+} from "./webhook-install.ts";
 
-const execute = promisify(execFile);
-const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
-
-const CONFIGURATION_NAME = "hygeia-mutating-webhook-configuration";
-export const CONFIGURATION = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${CONFIGURATION_NAME}`;
+export { type Configuration, CONFIGURATION } from "./webhook-install.ts";
 export const SECRET = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/secrets/hygeia-webhook-ca`;
-const SERVICE_NAME = "hygeia-webhook-service";
-const SERVICES = `/api/v1/namespaces/${OPERATOR_NAMESPACE}/services`;
-
-/** Parts of a MutatingWebhookConfiguration that tests read. */
-export interface Configuration extends KubeObject {
-  readonly webhooks: readonly {
-    readonly name: string;
-    readonly clientConfig: { readonly caBundle?: string; readonly service?: { readonly port: number } };
-  }[];
-}
 
 export interface ReplicaOptions {
   readonly settings?: Partial<WebhookSettings>;
@@ -133,13 +123,9 @@ export class WebhookStage {
         apiserverFlags: ["--disable-admission-plugins=ServiceAccount"],
       });
       await installOperator(controlPlane);
-      const { stdout } = await execute(controlPlane.kubectl, ["kustomize", CONFIG], { maxBuffer: 2 ** 26 });
-      const manifest = parseAllDocuments(stdout)
-        .map((document) => document.toJS() as Configuration)
-        .find(({ kind }) => kind === "MutatingWebhookConfiguration");
-      if (manifest === undefined) throw new Error("config/default has no MutatingWebhookConfiguration");
+      const manifest = await webhookManifest(controlPlane);
       const stage = new WebhookStage(scope, controlPlane, await ServiceFront.start(), manifest);
-      await stage.#leadServiceHere();
+      await leadServiceHere(stage.client);
       return stage;
     } catch (error) {
       await scope.stop();
@@ -149,14 +135,7 @@ export class WebhookStage {
 
   /** Installs the configuration of config/default, or makes it anew without a bundle. */
   async configure(): Promise<void> {
-    await this.client.delete(CONFIGURATION);
-    const [webhook] = this.#manifest.webhooks;
-    const { clientConfig } = webhook as Configuration["webhooks"][number];
-    const service = { ...clientConfig.service, port: this.front.port };
-    await this.client.create("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {
-      ...this.#manifest,
-      webhooks: [{ ...webhook, clientConfig: { service } }],
-    });
+    await configureWebhook(this.client, this.#manifest, this.front.port);
   }
 
   /** The PEM text that the API server trusts, empty when there is none. */
@@ -254,18 +233,6 @@ export class WebhookStage {
     await this.client.close();
     await this.front.close();
     await this.#scope.stop();
-  }
-
-  async #leadServiceHere(): Promise<void> {
-    await this.client.delete(`${SERVICES}/${SERVICE_NAME}`);
-    await eventually("the Service leads here", () =>
-      this.client.create(SERVICES, {
-        apiVersion: "v1",
-        kind: "Service",
-        metadata: { name: SERVICE_NAME },
-        spec: { type: "ExternalName", externalName: "localhost" },
-      }),
-    );
   }
 }
 

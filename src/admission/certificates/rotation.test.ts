@@ -216,6 +216,9 @@ class Model {
       if (this.bundle.includes(authority)) expect(wanted).toContain(authority);
     }
     if (wanted.join() !== this.bundle.join()) this.publish(wanted);
+    // What this replica serves is trusted from this look on, even where Secret and bundle knew nothing of it any more.
+    const served = this.leaves[replica];
+    if (served !== undefined && served.notAfter > at(this.seconds)) expect(this.bundle).toContain(served.authority);
     if (!leafIsDue(stored, this.facts(replica), lifetimes)) return;
     const before = this.leaves[replica];
     const { current } = stored;
@@ -267,6 +270,20 @@ describe("several replicas, whatever happens to the Secret and to them", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test("what is served is trusted again with its replica's next look after Secret and bundle were lost at once", async () => {
+    const model = new Model();
+    for (const index of [0, 1]) await model.look(index);
+    const [, kept] = model.leaves;
+    model.secret = undefined;
+    model.publish([]);
+    model.leaves[0] = undefined;
+    await model.look(0);
+    expect(model.bundle).not.toContain(kept?.authority);
+    await model.look(1);
+    expect(model.bundle).toContain(kept?.authority);
+    expect(model.leaves[1]).toBe(kept);
   });
 
   test("over years every authority has a successor, and the bundle stays small", async () => {
