@@ -129,7 +129,7 @@ function missingServers(wanted: readonly string[]): string {
     const same = `s == ${celString(server)} || (isIP(s) && ip(s) == ip(${celString(canonical)}))`;
     return when(`!variables.dns_present_servers.exists(s, ${same})`, celStrings([server]));
   });
-  return missing.length === 0 ? "[]" : missing.join(" + ");
+  return missing.length === 0 ? celStrings([]) : missing.join(" + ");
 }
 
 function missingSearches(wanted: readonly string[]): string {
@@ -139,7 +139,6 @@ function missingSearches(wanted: readonly string[]): string {
 
 /** Why the whole part is left out; the order is mutateDns's. */
 function skipOf(rule: DnsRule, facts: Facts): string {
-  const asksForServers = rule.nameservers.length > 0 || rule.replacesSearches;
   const searches = "variables.dns_present_searches + variables.dns_searches";
   const added = "variables.dns_front.size() + variables.dns_servers.size()";
   const noServers = rule.replacesSearches && serversOf(rule, facts) === undefined;
@@ -147,8 +146,6 @@ function skipOf(rule: DnsRule, facts: Facts): string {
     ["variables.windows", '"WindowsPod"'],
     ['object.spec.?hostNetwork.orValue(false) && variables.dns_policy == "ClusterFirst"', '"HostNetwork"'],
     ["variables.dns_redirected", '"ConflictingInjection"'],
-    // Such as an IPv4 address in IPv6 spelling: whether it is one of ours can not be told here.
-    [`${asksForServers} && variables.dns_present_servers.exists(s, !isIP(s))`, '"NotUnderstood"'],
     [
       "!variables.dns_cluster",
       `(variables.dns_own_holds || ${rule.overrides && rule.options.length > 0}) ? "" : "SetByAuthor"`,

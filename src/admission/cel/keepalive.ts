@@ -7,6 +7,9 @@ import type { CelPart, Facts } from "./types.ts";
 /** Takes the place of a slash while slashes and dots change places; no sysctl has it in its name. */
 const BETWEEN = celString("\u0001");
 
+/** So many namespaces are named at most, so that an object stays small; in others no sysctl is set. */
+const MAX_NAMESPACES = 1_000;
+
 /** What mutateKeepalive does, as CEL. */
 export function celKeepalive(wanted: readonly Sysctl[], facts: Facts): CelPart {
   const isPresent = "variables.keepalive_present.exists(p, p == w)";
@@ -47,7 +50,7 @@ export function celKeepalive(wanted: readonly Sysctl[], facts: Facts): CelPart {
 /** Why the whole part is left out; the order is mutateKeepalive's. */
 function skipOf({ sysctlObstacle, sysctlNamespaces }: Facts): string {
   const engine =
-    sysctlNamespaces === undefined ? "false" : `!(request.namespace in ${celStrings(sysctlNamespaces)})`;
+    sysctlNamespaces === undefined ? "false" : `!(request.namespace in ${celStrings(sysctlNamespaces.slice(0, MAX_NAMESPACES))})`;
   return firstOf([
     ["variables.windows", '"WindowsPod"'],
     ["variables.keepalive_holds", '""'],

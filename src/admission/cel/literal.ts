@@ -14,13 +14,15 @@ export function celString(text: string): string {
   return `"${literal}"`;
 }
 
-/** A CEL list of strings. */
+/** A CEL list of strings. An empty one has the type too: a list of anything goes with no string. */
 export function celStrings(texts: readonly string[]): string {
+  if (texts.length === 0) return '[""].filter(s, false)';
   return `[${texts.map(celString).join(", ")}]`;
 }
 
 /** A CEL list of maps from string to string; an undefined value is no entry. */
 export function celMaps(maps: readonly Readonly<Record<string, string | undefined>>[]): string {
+  if (maps.length === 0) return '[{"": ""}].filter(m, false)';
   return `[${maps.map(celMap).join(", ")}]`;
 }
 

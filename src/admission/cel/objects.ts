@@ -11,7 +11,7 @@ import type { CelSource } from "./types.ts";
 /** The API group of the API server's own admission policies. */
 export const ADMISSION_GROUP = "admissionregistration.k8s.io/v1";
 /** Label by which ours are found. */
-export const OWNED_LABEL = { "app.kubernetes.io/managed-by": "hygeia" } as const;
+export const OWNED_LABEL = { "hygeia.dev/compiled-from": "RegistrationPolicy" } as const;
 /** Annotation on them: the RegistrationPolicy and generation that they were compiled from, `<policy>@<generation>`. */
 export const COMPILED_ANNOTATION = "hygeia.dev/compiled";
 

@@ -1,5 +1,11 @@
 import type { Selector } from "../../cluster/selector.ts";
-import type { PodPart, PodPolicy, SysctlObstacle } from "../types.ts";
+import type { PodPart, PodPolicy, SkipReason, SysctlObstacle } from "../types.ts";
+
+/**
+ * Reasons that no pod is left alone for where the API server's own policies change it: they read the namespace by
+ * themselves, stay as they were last written, and see no pod that is not understood. docs/admission.md says more.
+ */
+export const webhookOnlyReasons = ["NotUnderstood", "NamespaceUnknown", "ViewNotFresh"] as const satisfies SkipReason[];
 
 /** A named CEL expression; later ones may use earlier ones as `variables.NAME`. */
 export interface CelVariable {
@@ -25,13 +31,18 @@ export interface CelPart {
   readonly differences: string;
 }
 
+/** A reason that holds in every namespace. */
+export interface NodeObstacle extends SysctlObstacle {
+  readonly reason: Extract<SysctlObstacle["reason"], "NodeTooOld" | "NodesUnknown">;
+}
+
 /** What the operator knows and no expression can find out; constants in the compiled policy. */
 export interface Facts {
   /** Minor version of the API server, 36 for v1.36.3. */
   readonly serverMinor: number;
   readonly clusterNameservers: readonly string[] | undefined;
   /** Why a pod with the sysctls could land on a node that refuses it. */
-  readonly sysctlObstacle: Pick<SysctlObstacle, "reason"> | undefined;
+  readonly sysctlObstacle: NodeObstacle | undefined;
   /** The only namespaces in which sysctls may be set, where a policy engine was asked; undefined: nobody can ask. */
   readonly sysctlNamespaces: readonly string[] | undefined;
 }

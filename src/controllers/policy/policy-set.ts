@@ -109,7 +109,7 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
     return this.#inForce.get(name);
   }
 
-  values(): Iterable<CompiledPolicy> {
+  values(): Iterable<MatchingPolicy> {
     return this.#ordered;
   }
 
