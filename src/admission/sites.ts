@@ -10,7 +10,7 @@ import type { PodPolicy, Site, Sysctl, SysctlObstacle } from "./types.ts";
 export interface Objections {
   get(namespace: string): string | undefined;
   /** The only namespaces in which nothing is objected; undefined where nothing ever is. */
-  allowed(): readonly string[] | undefined;
+  allowed?(): readonly string[] | undefined;
   /** Called when another answer may be given. @returns takes the subscription back */
   subscribe?(listener: () => void): () => void;
 }
@@ -59,7 +59,7 @@ export class Sites {
       serverMinor: server.minor,
       clusterNameservers: dns.nameservers,
       sysctlObstacle: sysctls === undefined ? undefined : this.#nodeObstacleTo(sysctls),
-      sysctlNamespaces: objections.allowed(),
+      sysctlNamespaces: objections.allowed?.(),
     };
   }
 

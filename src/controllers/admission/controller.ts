@@ -22,7 +22,7 @@ export interface AdmissionControllerParts {
   readonly isWebhookInstalled: () => boolean | undefined;
   /** Whether policies and cluster are known well enough to compile anything. */
   readonly isKnown: () => boolean;
-  readonly policies: Pick<Policies, "values" | "subscribe">;
+  readonly policies: Pick<Policies, "ordered" | "subscribe">;
   readonly sites: Pick<Sites, "factsFor" | "subscribe">;
   readonly excluded: ReadonlySet<string>;
   /** Every policy is treated as one of mode Audit. */
@@ -131,7 +131,7 @@ export class AdmissionController implements AdmissionStandings {
     if (way === "NotKnownYet") return;
     if (way !== this.#way) log.info({ way, ...served }, "how pods are changed at their creation");
     const factsFor = (policy: PodPolicy) => sites.factsFor(policy);
-    const desired = dryRun ? [] : desiredObjects({ policies: policies.values(), factsFor, excluded, way, served });
+    const desired = dryRun ? [] : desiredObjects({ policies: policies.ordered(), factsFor, excluded, way, served });
     const isDue = now - term.lookedAt >= LOOK_EVERY_MS;
     if (!isDue && way === this.#way && sameContent(desired, term.desired)) return;
     term.lookedAt = -Infinity;

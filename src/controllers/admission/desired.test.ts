@@ -28,13 +28,13 @@ function policies(specs: Readonly<Record<string, Fields>>): Policies {
       spec: { mode: "Enforce", registration: { registries: [{ name: "main" }] }, ...spec },
     }),
   );
-  set.apply(objects.map((object) => ({ type: "Added", object })));
+  set.apply(objects.map((object) => ({ type: "Added", object, createdAfter: 0 })));
   return set;
 }
 
 function desired(specs: Readonly<Record<string, Fields>>, parts: Partial<DesiredSources> = {}) {
   return desiredObjects({
-    policies: policies(specs).values(),
+    policies: policies(specs).ordered(),
     factsFor: () => FACTS,
     excluded: new Set(["kube-system"]),
     way: "Policy",

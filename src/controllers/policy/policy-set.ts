@@ -109,7 +109,12 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
     return this.#inForce.get(name);
   }
 
-  values(): Iterable<MatchingPolicy> {
+  values(): Iterable<CompiledPolicy> {
+    return this.#ordered;
+  }
+
+  /** The same, with what their specs say. */
+  ordered(): Iterable<MatchingPolicy> {
     return this.#ordered;
   }
 
