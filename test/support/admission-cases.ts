@@ -6,7 +6,7 @@ import { keepaliveCases } from "./admission-cases/keepalive.ts";
 import { lifecycleCases } from "./admission-cases/lifecycle.ts";
 import { wholeCases } from "./admission-cases/whole.ts";
 
-export { type AdmissionCase, dnsPolicy, KEEPALIVE, type PodManifest, SITE } from "./admission-cases/case.ts";
+export { dnsPolicy, KEEPALIVE, SITE } from "./admission-cases/case.ts";
 
 /**
  * What is done to a pod, each case under a sentence. Whatever changes pods by a policy must agree with this table. The

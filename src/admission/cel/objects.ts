@@ -13,7 +13,7 @@ export const ADMISSION_GROUP = "admissionregistration.k8s.io/v1";
 /** Label by which ours are found. */
 export const OWNED_LABEL = { "hygeia.dev/compiled-from": "RegistrationPolicy" } as const;
 /** Annotation on them: the RegistrationPolicy and generation that they were compiled from, `<policy>@<generation>`. */
-export const COMPILED_ANNOTATION = "hygeia.dev/compiled";
+const COMPILED_ANNOTATION = "hygeia.dev/compiled";
 
 /** An object of the API server's, as it is applied. */
 export interface AdmissionObject {
