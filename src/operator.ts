@@ -344,13 +344,7 @@ export class Operator {
   /** Everything that only the leader does. Resolves when nothing of it is under way any more. */
   async #lead(signal: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([signal, this.#broken.signal]);
-    const parts = [
-      this.#instances,
-      this.#admissionPolicies,
-      this.#policyStatus,
-      this.#registryStatus,
-      this.#reports,
-    ];
+    const parts = [this.#instances, this.#admissionPolicies, this.#policyStatus, this.#registryStatus, this.#reports];
     await Promise.all(parts.map((part) => this.#guard(part.run(stop), stop)));
   }
 

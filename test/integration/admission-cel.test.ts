@@ -3,7 +3,12 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { celString, celStrings } from "../../src/admission/cel/literal.ts";
-import { type AdmissionObject, type Compiled, mutatingPolicy, validatingPolicy } from "../../src/admission/cel/objects.ts";
+import {
+  type AdmissionObject,
+  type Compiled,
+  mutatingPolicy,
+  validatingPolicy,
+} from "../../src/admission/cel/objects.ts";
 import type { CelSource, Match } from "../../src/admission/cel/types.ts";
 import { applyPatch } from "../../src/admission/json-patch.ts";
 import { mutatePod } from "../../src/admission/mutate.ts";
@@ -24,7 +29,7 @@ const UID = "00000000-0000-4000-8000-000000000000";
 const scope = new Scope();
 let controlPlane: ControlPlane;
 let client: KubeClient;
-const namespaces = new Map<string, string>();
+const namespaces = new Map<string, Promise<string>>();
 
 beforeAll(async () => {
   controlPlane = await startControlPlane({
@@ -42,14 +47,19 @@ afterAll(async () => {
   await scope.stop();
 });
 
-async function namespaceWith(labels: Readonly<Record<string, string>>): Promise<string> {
+/** A namespace with these labels, but for those that the API server refuses. */
+async function namespaceWith(wanted: Readonly<Record<string, string>>): Promise<string> {
+  const labels = Object.fromEntries(
+    Object.entries(wanted).filter(([name, value]) => name.endsWith("-version") === /^(latest|v\d)/.test(value)),
+  );
   const key = JSON.stringify(Object.entries(labels).toSorted());
-  const known = namespaces.get(key);
-  if (known !== undefined) return known;
-  const name = `n${namespaces.size}`;
-  namespaces.set(key, name);
-  await client.create("/api/v1/namespaces", { metadata: { name, labels } });
-  return name;
+  let made = namespaces.get(key);
+  if (made === undefined) {
+    const name = `n${namespaces.size}`;
+    made = client.create("/api/v1/namespaces", { metadata: { name, labels } }).then(() => name);
+    namespaces.set(key, made);
+  }
+  return made;
 }
 
 const plurals: Readonly<Record<string, string>> = {
@@ -93,7 +103,12 @@ function labelled(name: string): Match {
 
 async function create(pod: object, labels: Readonly<Record<string, string>>, namespace: string): Promise<Pod> {
   const { metadata = {}, spec } = pod as { metadata?: { labels?: object }; spec: object };
-  const object = { apiVersion: "v1", kind: "Pod", metadata: { ...metadata, name: "case", labels: { ...metadata.labels, ...labels } }, spec };
+  const object = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { ...metadata, name: "case", labels: { ...metadata.labels, ...labels } },
+    spec,
+  };
   return await client.create<Pod>(`/api/v1/namespaces/${namespace}/pods`, object, { dryRun: "All" });
 }
 
@@ -110,8 +125,16 @@ async function untilRead(name: string): Promise<void> {
 
 test("any pod comes out of any policy as mutatePod has it", async () => {
   // Drawn once: each policy has to be written and read before its pods are tried.
-  const policies = fc.sample(fc.tuple(arbitraryPolicy, arbitrarySite, fc.array(arbitraryPod, { minLength: 6, maxLength: 6 })), 40);
-  const drawn = policies.map(([policy, site, pods], i) => ({ name: `any-${i}`, policy: { ...policy, name: `any-${i}` }, site, pods }));
+  const policies = fc.sample(
+    fc.tuple(arbitraryPolicy, arbitrarySite, fc.array(arbitraryPod, { minLength: 6, maxLength: 6 })),
+    40,
+  );
+  const drawn = policies.map(([policy, site, pods], i) => ({
+    name: `any-${i}`,
+    policy: { ...policy, name: `any-${i}` },
+    site,
+    pods,
+  }));
   await mapBounded(drawn, 4, async ({ name, policy, site }) => {
     const { serverMinor, clusterNameservers, engineObjection } = site;
     const facts = {
@@ -128,7 +151,9 @@ test("any pod comes out of any policy as mutatePod has it", async () => {
   const outcomes = { refused: 0, changed: 0, same: 0 };
   await mapBounded(drawn, 8, async ({ name, policy, site, pods }) => {
     const namespace = await namespaceWith(site.namespaceLabels);
-    for (const pod of pods) await compareOne(name, policy, site, pod, namespace, outcomes);
+    const { metadata } = await client.get(`/api/v1/namespaces/${namespace}`);
+    const here = { ...site, namespaceLabels: metadata.labels ?? {} };
+    for (const pod of pods) await compareOne(name, policy, here, pod, namespace, outcomes);
   });
   // Most are taken, and most of these are changed: else nothing would be tried here.
   expect(outcomes.changed).toBeGreaterThan(40);
@@ -159,7 +184,9 @@ async function compareOne(
     got = await create(pod, { case: name }, namespace);
   } catch (error) {
     // What Pod Security refuses it refuses in either way.
-    await expect(create({ metadata: { annotations: wanted.metadata.annotations }, spec: wanted.spec }, {}, namespace)).rejects.toThrow();
+    await expect(
+      create({ metadata: { annotations: wanted.metadata.annotations }, spec: wanted.spec }, {}, namespace),
+    ).rejects.toThrow();
     if (!(error instanceof KubeApiError)) throw error;
     outcomes.refused++;
     return;
@@ -175,14 +202,20 @@ test("any text comes out of its literal as it went in", async () => {
   const texts = [...sampled, '"', "\\", "\n", "'''", '" + object.metadata.name + "', "${x}", "\u0000", "\u2028", "😀"];
   const [policy, binding] = mutatingPolicy(source("texts", { ...KEEPALIVE, sysctls: undefined, gracePeriod: 1 })) ?? [];
   if (policy === undefined || binding === undefined) throw new Error("it was not compiled");
-  const entries = texts.map((text, i) => `JSONPatch{op: "add", path: "/metadata/annotations/t${i}", value: ${celString(text)}}`);
+  const entries = texts.map(
+    (text, i) => `JSONPatch{op: "add", path: "/metadata/annotations/t${i}", value: ${celString(text)}}`,
+  );
   const list = `JSONPatch{op: "add", path: "/metadata/annotations/all", value: string(${celStrings(texts)}.size())}`;
   const expression = `[JSONPatch{op: "add", path: "/metadata/annotations", value: {}}, ${[...entries, list].join(", ")}]`;
   const spec = { ...policy.spec, mutations: [{ patchType: "JSONPatch", jsonPatch: { expression } }] };
   await install([{ ...policy, spec } satisfies AdmissionObject, binding]);
   const namespace = await namespaceWith({});
   const pod = await eventually("the API server has read it", async () => {
-    const created = await create({ spec: { containers: [{ name: "app", image: "app" }] } }, { case: "texts" }, namespace);
+    const created = await create(
+      { spec: { containers: [{ name: "app", image: "app" }] } },
+      { case: "texts" },
+      namespace,
+    );
     return created.metadata.annotations?.["all"] !== undefined && created;
   });
   expect(texts.map((_, i) => pod.metadata.annotations?.[`t${i}`])).toEqual(texts);
@@ -204,13 +237,22 @@ describe("of several policies that match a pod", () => {
       ],
     },
   };
-  const all: Match = { namespaceSelector: undefined, podSelector: { matchExpressions: [{ key: "prio", operator: "Exists" }] } };
+  const all: Match = {
+    namespaceSelector: undefined,
+    podSelector: { matchExpressions: [{ key: "prio", operator: "Exists" }] },
+  };
   const second: Match = { namespaceSelector: undefined, podSelector: shop.podSelector };
   const rows: Readonly<Record<string, readonly [labels: Readonly<Record<string, string>>, seconds: number]>> = {
     "the first wins whole": [{ prio: "", app: "shop", "example.com/tier": "front" }, 101],
     "the second wins where a label of the first is missing": [{ prio: "", app: "shop" }, 102],
-    "the second wins where the first excludes a label": [{ prio: "", app: "shop", "example.com/tier": "front", off: "" }, 102],
-    "the second wins where the first excludes a value": [{ prio: "", app: "shop", "example.com/tier": "front", env: "test" }, 102],
+    "the second wins where the first excludes a label": [
+      { prio: "", app: "shop", "example.com/tier": "front", off: "" },
+      102,
+    ],
+    "the second wins where the first excludes a value": [
+      { prio: "", app: "shop", "example.com/tier": "front", env: "test" },
+      102,
+    ],
     "the first wins with another value": [{ prio: "", app: "web", "example.com/tier": "front", env: "live" }, 101],
     "the last has the rest": [{ prio: "", app: "web" }, 103],
     "none has what none matches": [{ app: "other" }, 30],
@@ -226,7 +268,11 @@ describe("of several policies that match a pod", () => {
 
   test.each(Object.entries(rows))("%s", async (_, [labels, seconds]) => {
     const namespace = await namespaceWith({});
-    const { spec, metadata } = await create({ spec: { containers: [{ name: "app", image: "app" }] } }, labels, namespace);
+    const { spec, metadata } = await create(
+      { spec: { containers: [{ name: "app", image: "app" }] } },
+      labels,
+      namespace,
+    );
     expect(spec["terminationGracePeriodSeconds"]).toBe(seconds);
     const applied = { 101: "first@3", 102: "second@3", 103: "third@3" }[seconds];
     expect(metadata.annotations?.["hygeia.dev/applied"]).toBe(applied);
@@ -234,8 +280,11 @@ describe("of several policies that match a pod", () => {
 });
 
 test("fifty large policies are taken, and a large pod is changed by the last of them within its cost", async () => {
-  const domains = (count: number, suffix: string) => Array.from({ length: count }, (_, i) => `${"s".repeat(40)}${i}.${suffix}`);
-  const options = ["timeout", "attempts", "rotate", "use-vc", "edns0", "trust-ad", "no-aaaa", "no-reload"].map((name) => ({ name, value: undefined }));
+  const domains = (count: number, suffix: string) =>
+    Array.from({ length: count }, (_, i) => `${"s".repeat(40)}${i}.${suffix}`);
+  const options = ["timeout", "attempts", "rotate", "use-vc", "edns0", "trust-ad", "no-aaaa", "no-reload"].map(
+    (name) => ({ name, value: undefined }),
+  );
   const large: PodPolicy = {
     ...dnsPolicy({
       options: [{ name: "ndots", value: "2" }, ...options],

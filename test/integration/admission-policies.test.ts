@@ -121,7 +121,11 @@ test("the API server makes a new pod obey the policy in charge of it", async () 
 });
 
 test("a policy of higher priority takes its pods away, though it changes none", async () => {
-  await createPolicy("front", { priority: 9, match: { podSelector: { matchLabels: { app: "front" } } }, dns: { ndots: 3 } });
+  await createPolicy("front", {
+    priority: 9,
+    match: { podSelector: { matchLabels: { app: "front" } } },
+    dns: { ndots: 3 },
+  });
   await eventually("it is in charge", async () => (await createPod({ app: "front" })).spec.dnsConfig === undefined);
   expect(await untilApplied("front", "NotEnforced")).toBe("spec.mode is Audit: no pod is changed");
   expect((await createPod({ app: "back" })).spec.dnsConfig).toBeDefined();
@@ -159,11 +163,19 @@ test("who creates a pod that escaped is warned, with policy and field, and the p
 }, 90_000);
 
 test("a policy that is deleted leaves nothing", async () => {
-  await createPolicy("gone", { mode: "Enforce", priority: 5, match: { podSelector: { matchLabels: { app: "gone" } } }, dns: { ndots: 4 } });
+  await createPolicy("gone", {
+    mode: "Enforce",
+    priority: 5,
+    match: { podSelector: { matchLabels: { app: "gone" } } },
+    dns: { ndots: 4 },
+  });
   await untilApplied("gone", "AdmissionPolicy");
   expect(await written()).toEqual(expect.arrayContaining(kinds.map((kind) => `${kind}/hygeia-gone`)));
   await client.delete(`${POLICIES}/gone`);
-  await eventually("nothing of it is there", async () => !(await written()).some((name) => name.endsWith("/hygeia-gone")));
+  await eventually(
+    "nothing of it is there",
+    async () => !(await written()).some((name) => name.endsWith("/hygeia-gone")),
+  );
 });
 
 test("with the webhook instead what changed pods is taken away, and the check stays", async () => {
@@ -171,7 +183,10 @@ test("with the webhook instead what changed pods is taken away, and the check st
   await operator.stop();
   operator = await start("webhook");
   await untilApplied("shop", "Webhook");
-  expect(await written()).toEqual(["validatingadmissionpolicies/hygeia-shop", "validatingadmissionpolicybindings/hygeia-shop"]);
+  expect(await written()).toEqual([
+    "validatingadmissionpolicies/hygeia-shop",
+    "validatingadmissionpolicybindings/hygeia-shop",
+  ]);
 });
 
 test("with none nothing is left", async () => {

@@ -13,8 +13,7 @@ import { eventually } from "../support/operator-wait.ts";
 import { WebhookStage } from "../support/webhook-stage.ts";
 
 /** How a pod is changed: by label `way` on it. */
-const ways = ["webhook", "policy", "both"] as const;
-type Way = (typeof ways)[number];
+type Way = "webhook" | "policy" | "both";
 
 interface Pod extends KubeObject {
   readonly spec: Readonly<Record<string, unknown>>;
@@ -154,7 +153,15 @@ describe("both ways do the same", () => {
     expect(byBoth.spec).toEqual(byWebhook.spec);
     expect(told(byBoth)).toEqual(told(byWebhook));
     // And once more, on a pod that obeys already.
-    const again = await create(id, "policy", { metadata: { annotations: byPolicy.metadata.annotations, labels: row.pod.metadata.labels }, spec: byPolicy.spec }, namespace);
+    const again = await create(
+      id,
+      "policy",
+      {
+        metadata: { annotations: byPolicy.metadata.annotations, labels: row.pod.metadata.labels },
+        spec: byPolicy.spec,
+      },
+      namespace,
+    );
     expect(again.spec).toEqual(byPolicy.spec);
     expect(told(again)).toEqual(told(byPolicy));
   });

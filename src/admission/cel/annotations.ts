@@ -13,7 +13,8 @@ export function annotationVariables({ name, generation }: PodPolicy, parts: read
     when(`(${reason}) != ""`, `[${celString(`${part}=`)} + (${reason})]`),
   );
   const has = (annotation: string): string => `${celString(annotation)} in variables.annotations`;
-  const entry = (annotation: string, value: string): string => `[{"name": ${celString(annotation)}, "value": ${value}}]`;
+  const entry = (annotation: string, value: string): string =>
+    `[{"name": ${celString(annotation)}, "value": ${value}}]`;
   const keys = 'variables.ledger_after.map(e, e.substring(0, e.indexOf("="))).distinct()';
   const bytes = "size(bytes(k)) + size(bytes(variables.annotations[k]))";
   return [
@@ -38,7 +39,9 @@ export function annotationVariables({ name, generation }: PodPolicy, parts: read
           entry(SKIPPED_ANNOTATION, 'variables.skipped.join(",")'),
         ),
         when("variables.set.size() > 0", entry(SET_ANNOTATION, "variables.set_text")),
-      ].join(" + ")}).filter(a, !(a["name"] in variables.annotations && variables.annotations[a["name"]] == a["value"]))`,
+      ].join(
+        " + ",
+      )}).filter(a, !(a["name"] in variables.annotations && variables.annotations[a["name"]] == a["value"]))`,
     },
     {
       name: "fits",

@@ -27,10 +27,14 @@ export function celDns(rule: DnsRule, facts: Facts): CelPart {
     },
     { name: "dns_set_options", expression: when(active, "variables.dns_changed") },
     { name: "dns_servers_change", expression: "(variables.dns_add_front + variables.dns_add_servers).size() > 0" },
-    { name: "dns_options_change", expression: "variables.dns_add_options.size() + variables.dns_set_options.size() > 0" },
+    {
+      name: "dns_options_change",
+      expression: "variables.dns_add_options.size() + variables.dns_set_options.size() > 0",
+    },
     {
       name: "dns_lists_change",
-      expression: "variables.dns_servers_change || variables.dns_add_searches.size() > 0 || variables.dns_options_change",
+      expression:
+        "variables.dns_servers_change || variables.dns_add_searches.size() > 0 || variables.dns_options_change",
     },
     { name: "dns_changes", expression: "variables.dns_to_none || variables.dns_lists_change" },
     {
@@ -151,10 +155,7 @@ function skipOf(rule: DnsRule, facts: Facts): string {
       `(variables.dns_own_holds || ${rule.overrides && rule.options.length > 0}) ? "" : "SetByAuthor"`,
     ],
     [`${noServers}`, '"ClusterDNSUnknown"'],
-    [
-      `${added} > 0 && variables.dns_present_servers.size() + ${added} > ${MAX_NAMESERVERS}`,
-      '"TooManyNameservers"',
-    ],
+    [`${added} > 0 && variables.dns_present_servers.size() + ${added} > ${MAX_NAMESERVERS}`, '"TooManyNameservers"'],
     [
       `variables.dns_searches.size() > 0 && ((${searches}).size() > ${MAX_SEARCHES} || (${searches}).map(s, size(s) + 1).sum() - 1 > ${MAX_SEARCH_CHARS})`,
       '"TooManySearches"',
@@ -185,8 +186,7 @@ function redirectedByConsul(): string {
 function operations(): string {
   const path = (list: string): string => celString(`/spec/dnsConfig/${list}`);
   const servers = "variables.dns_add_front + variables.dns_present_servers + variables.dns_add_servers";
-  const option =
-    '{"name": variables.dns_rule[j]["name"], "value": variables.dns_rule[j][?"value"].orValue("")}';
+  const option = '{"name": variables.dns_rule[j]["name"], "value": variables.dns_rule[j][?"value"].orValue("")}';
   const changed = `variables.dns_set_options.filter(j, variables.dns_at[j] == i).map(j, dyn(${option}))[?0].orValue(o)`;
   return [
     when("variables.dns_to_none", add('"/spec/dnsPolicy"', '"None"')),

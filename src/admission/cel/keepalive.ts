@@ -32,10 +32,7 @@ export function celKeepalive(wanted: readonly Sysctl[], facts: Facts): CelPart {
       { name: "keepalive_changes", expression: `${active} && !variables.keepalive_holds` },
       {
         name: "keepalive_missing",
-        expression: when(
-          "variables.keepalive_changes",
-          `variables.keepalive_wanted.filter(w, !${isPresent})`,
-        ),
+        expression: when("variables.keepalive_changes", `variables.keepalive_wanted.filter(w, !${isPresent})`),
       },
     ],
     reason: "variables.keepalive_skip",
@@ -50,7 +47,9 @@ export function celKeepalive(wanted: readonly Sysctl[], facts: Facts): CelPart {
 /** Why the whole part is left out; the order is mutateKeepalive's. */
 function skipOf({ sysctlObstacle, sysctlNamespaces }: Facts): string {
   const engine =
-    sysctlNamespaces === undefined ? "false" : `!(request.namespace in ${celStrings(sysctlNamespaces.slice(0, MAX_NAMESPACES))})`;
+    sysctlNamespaces === undefined
+      ? "false"
+      : `!(request.namespace in ${celStrings(sysctlNamespaces.slice(0, MAX_NAMESPACES))})`;
   return firstOf([
     ["variables.windows", '"WindowsPod"'],
     ["variables.keepalive_holds", '""'],
@@ -75,7 +74,7 @@ function podSecurity(wanted: readonly Sysctl[], { serverMinor }: Facts): string 
 }
 
 function operations(): string {
-  const at = "variables.keepalive_present.transformList(j, p, p[\"name\"] == w[\"name\"], j)[?0].orValue(-1)";
+  const at = 'variables.keepalive_present.transformList(j, p, p["name"] == w["name"], j)[?0].orValue(-1)';
   const isFirst = `${at} == i`;
   const kept = `variables.keepalive_missing.filter(w, ${isFirst}).map(w, dyn({"name": string(s.name), "value": w["value"]}))[?0].orValue(s)`;
   const all = `variables.keepalive_sysctls.transformList(i, s, ${kept}) + variables.keepalive_missing.filter(w, ${at} < 0)`;

@@ -23,9 +23,12 @@ test("a literal says the text, whatever it holds", () => {
 
 test("nothing in a text ends its literal: a quote or a backslash is escaped, and a line never ends", () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom('"', "\\", "'", "\n", "a", "{", "${", "\u2028", "\ud800") }), (text) => {
-      expect(celString(text)).toMatch(/^"(?:[ !#-[\]-~]|\\["\\]|\\U[0-9a-f]{8})*"$/);
-    }),
+    fc.property(
+      fc.string({ unit: fc.constantFrom('"', "\\", "'", "\n", "a", "{", "${", "\u2028", "\ud800") }),
+      (text) => {
+        expect(celString(text)).toMatch(/^"(?:[ !#-[\]-~]|\\["\\]|\\U[0-9a-f]{8})*"$/);
+      },
+    ),
     { numRuns: 1_000 },
   );
 });

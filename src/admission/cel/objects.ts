@@ -45,14 +45,19 @@ export function mutatingPolicy(source: CelSource): Compiled | undefined {
   if (charge === undefined) return undefined;
   const { variables, parts } = celPolicy(source.policy, source.facts);
   const operations = [...parts.map((part) => part.operations), annotationOperations()].join(" + ");
-  return compiled(source, "MutatingAdmissionPolicy", {}, {
-    ...charge,
-    failurePolicy: "Ignore",
-    reinvocationPolicy: "IfNeeded",
-    variables,
-    // One list, so that a pod gets all of it or nothing.
-    mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: `variables.fits ? (${operations}) : []` } }],
-  });
+  return compiled(
+    source,
+    "MutatingAdmissionPolicy",
+    {},
+    {
+      ...charge,
+      failurePolicy: "Ignore",
+      reinvocationPolicy: "IfNeeded",
+      variables,
+      // One list, so that a pod gets all of it or nothing.
+      mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: `variables.fits ? (${operations}) : []` } }],
+    },
+  );
 }
 
 /**
@@ -64,16 +69,21 @@ export function validatingPolicy(source: CelSource): Compiled | undefined {
   if (charge === undefined) return undefined;
   const { variables, parts } = celPolicy(source.policy, source.facts);
   const { name } = source.policy;
-  return compiled(source, "ValidatingAdmissionPolicy", { validationActions: ["Warn", "Audit"] }, {
-    ...charge,
-    failurePolicy: "Ignore",
-    variables,
-    validations: parts.map(({ part, changes, differences }) => ({
-      expression: `!(${changes}) || !variables.fits`,
-      message: `RegistrationPolicy ${name}: the pod does not have what ${part} asks for`,
-      messageExpression: `${celString(`RegistrationPolicy ${name} wants, and the pod does not have: `)} + (${differences}).join("; ")`,
-    })),
-  });
+  return compiled(
+    source,
+    "ValidatingAdmissionPolicy",
+    { validationActions: ["Warn", "Audit"] },
+    {
+      ...charge,
+      failurePolicy: "Ignore",
+      variables,
+      validations: parts.map(({ part, changes, differences }) => ({
+        expression: `!(${changes}) || !variables.fits`,
+        message: `RegistrationPolicy ${name}: the pod does not have what ${part} asks for`,
+        messageExpression: `${celString(`RegistrationPolicy ${name} wants, and the pod does not have: `)} + (${differences}).join("; ")`,
+      })),
+    },
+  );
 }
 
 function compiled(
@@ -87,7 +97,9 @@ function compiled(
     name,
     labels: OWNED_LABEL,
     annotations: { [COMPILED_ANNOTATION]: `${policy.name}@${policy.generation}` },
-    ownerReferences: [{ apiVersion: API_VERSION, kind: "RegistrationPolicy", name: policy.name, uid, controller: true }],
+    ownerReferences: [
+      { apiVersion: API_VERSION, kind: "RegistrationPolicy", name: policy.name, uid, controller: true },
+    ],
   };
   return [
     { apiVersion: ADMISSION_GROUP, kind, metadata, spec },

@@ -23,7 +23,11 @@ export function celPolicy(policy: PodPolicy, facts: Facts): CelPolicy {
   if (gracePeriod !== undefined) parts.push(celGracePeriod(gracePeriod));
   if (preStopSleep !== undefined) parts.push(celPreStop(preStopSleep, gracePeriod, facts));
   return {
-    variables: [...commonVariables, ...parts.flatMap(({ variables }) => variables), ...annotationVariables(policy, parts)],
+    variables: [
+      ...commonVariables,
+      ...parts.flatMap(({ variables }) => variables),
+      ...annotationVariables(policy, parts),
+    ],
     parts,
   };
 }

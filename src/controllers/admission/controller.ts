@@ -201,8 +201,8 @@ export class AdmissionController implements AdmissionStandings {
 /** An expression of ours that is refused comes back whole in the message. */
 const LONGEST_PROBLEM = 400;
 
-/** How a policy stands of which nothing is written: one that does not change pods, or is not known yet. */
+/** How a policy stands of which nothing is written, be it that nothing is to be. */
 function unwritten(way: Way): AdmissionStanding | undefined {
-  if (way === "NotKnownYet") return undefined;
+  if (way === "NotKnownYet" || way === "Policy" || way === "Webhook") return undefined;
   return { way, leftOut: [], isTooDeep: false, problem: undefined, checkProblem: undefined };
 }

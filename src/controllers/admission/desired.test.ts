@@ -24,7 +24,13 @@ function policies(specs: Readonly<Record<string, Fields>>): Policies {
   const set = new Policies(() => ({ "kubernetes.io/metadata.name": "shop" }));
   const objects = Object.entries(specs).map(([name, spec]) =>
     projectPolicy({
-      metadata: { name, uid: `uid-${name}`, resourceVersion: "1", generation: 2, creationTimestamp: "2026-01-01T00:00:00Z" },
+      metadata: {
+        name,
+        uid: `uid-${name}`,
+        resourceVersion: "1",
+        generation: 2,
+        creationTimestamp: "2026-01-01T00:00:00Z",
+      },
       spec: { mode: "Enforce", registration: { registries: [{ name: "main" }] }, ...spec },
     }),
   );
@@ -52,7 +58,10 @@ function conditions(one: ReturnType<typeof desired>[number] | undefined): string
 describe("what is written", () => {
   test("is owned by its RegistrationPolicy and found by a label", () => {
     const [one] = desired({ shop: NDOTS });
-    expect(one?.mutating?.map(({ kind }) => kind)).toEqual(["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"]);
+    expect(one?.mutating?.map(({ kind }) => kind)).toEqual([
+      "MutatingAdmissionPolicy",
+      "MutatingAdmissionPolicyBinding",
+    ]);
     expect(one?.validating?.map(({ kind }) => kind)).toEqual([
       "ValidatingAdmissionPolicy",
       "ValidatingAdmissionPolicyBinding",

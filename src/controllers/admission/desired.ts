@@ -54,7 +54,9 @@ export function desiredObjects({ policies, factsFor, excluded, way, served }: De
 function leftOut({ dns, sysctls }: PodPolicy, facts: Facts): string[] {
   const texts: string[] = [];
   if (dns?.replacesSearches === true && dns.nameservers.length === 0 && facts.clusterNameservers === undefined) {
-    texts.push("spec.dns.searchMode: ClusterDNSUnknown: the addresses of the cluster's DNS service are not known for certain");
+    texts.push(
+      "spec.dns.searchMode: ClusterDNSUnknown: the addresses of the cluster's DNS service are not known for certain",
+    );
   }
   if (sysctls !== undefined && facts.sysctlObstacle !== undefined) {
     texts.push(`spec.keepalive: ${facts.sysctlObstacle.reason}: ${facts.sysctlObstacle.message}`);

@@ -123,7 +123,7 @@ export class AdmissionPolicyStore {
     const before = this.#written.get(key);
     const there = found.find((one) => one.kind === kind && one.name === metadata.name);
     const isAsWritten = there !== undefined && there.resourceVersion === before?.resourceVersion;
-    if (isAsWritten && sameContent(before?.object, object)) return "Unchanged";
+    if (isAsWritten && sameContent(before.object, object)) return "Unchanged";
     const result = await applyObject(this.#transport, {
       path: `${ROOT}/${collections[kind as Kind]}/${encodeURIComponent(metadata.name)}`,
       fieldManager: FIELD_MANAGER,

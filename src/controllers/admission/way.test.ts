@@ -3,7 +3,12 @@ import { expect, test } from "vitest";
 import type { AdmissionMode } from "../../admission/settings.ts";
 import { type Availability, type Way, wayOf } from "./way.ts";
 
-type Row = readonly [mode: AdmissionMode, isInstalled: boolean | undefined, mutating: Availability | undefined, way: Way];
+type Row = readonly [
+  mode: AdmissionMode,
+  isInstalled: boolean | undefined,
+  mutating: Availability | undefined,
+  way: Way,
+];
 
 test.each(
   Object.entries<Row>({

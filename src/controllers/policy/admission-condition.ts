@@ -17,7 +17,8 @@ export function appliedToNewPods({ object, admission, dryRun }: PolicyFacts): Sa
   if (plan.mode !== "Enforce") {
     return { type, reason: "NotEnforced", message: `spec.mode is ${plan.mode}: no pod is changed` };
   }
-  if (admission === undefined) return { type, reason: "NotKnownYet", message: "it is not known yet how pods are changed" };
+  if (admission === undefined)
+    return { type, reason: "NotKnownYet", message: "it is not known yet how pods are changed" };
   const { way, problem, checkProblem, leftOut, isTooDeep } = admission;
   const unwarned = checkProblem === undefined ? "" : `; nobody is warned of pods that escape: ${checkProblem}`;
   switch (way) {
@@ -28,7 +29,11 @@ export function appliedToNewPods({ object, admission, dryRun }: PolicyFacts): Sa
     case "None":
       return { type, reason: "NoWay", message: "no pod is changed: see --admission and config/" };
     case "NotServed":
-      return { type, reason: "NotServed", message: "the API server serves no MutatingAdmissionPolicy v1: use the webhook" };
+      return {
+        type,
+        reason: "NotServed",
+        message: "the API server serves no MutatingAdmissionPolicy v1: use the webhook",
+      };
     case "NotAllowed": {
       const message = "the operator may not write MutatingAdmissionPolicy objects: apply config/default-policy";
       return { type, reason: "NotWritten", message };
@@ -41,6 +46,7 @@ export function appliedToNewPods({ object, admission, dryRun }: PolicyFacts): Sa
   }
   if (problem !== undefined) return { type, reason: "NotWritten", message: `${problem}${unwarned}` };
   const by = `MutatingAdmissionPolicy ${compiledName(name)} changes new pods`;
-  if (leftOut.length > 0) return { type, reason: "PartlyLeftOut", message: `${[by, ...leftOut].join("; ")}${unwarned}` };
+  if (leftOut.length > 0)
+    return { type, reason: "PartlyLeftOut", message: `${[by, ...leftOut].join("; ")}${unwarned}` };
   return { type, reason: "AdmissionPolicy", message: `${by}${unwarned}` };
 }

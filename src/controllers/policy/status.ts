@@ -73,7 +73,12 @@ export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[]
   const accepted = acceptedOf(facts);
   const superseded = supersededOf(facts);
   const { object, clusterDomain } = facts;
-  const pods = [podsCompliant(facts), appliedToNewPods(facts), keepaliveNested(object.compilation), dnsSafe(object.compilation, clusterDomain)];
+  const pods = [
+    podsCompliant(facts),
+    appliedToNewPods(facts),
+    keepaliveNested(object.compilation),
+    dnsSafe(object.compilation, clusterDomain),
+  ];
   return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded, ...pods];
 }
 

@@ -71,7 +71,13 @@ export const SYSCTLS = [
 ];
 export const KEEPALIVE: PodPolicy = { ...NOTHING, sysctls: SYSCTLS };
 export const GO: PodPolicy = { ...NOTHING, goResolver: { netdns: "go", containers: ["app"] } };
-export const ALL: PodPolicy = { ...NDOTS_2, goResolver: GO.goResolver, sysctls: SYSCTLS, gracePeriod: 60, preStopSleep: 5 };
+export const ALL: PodPolicy = {
+  ...NDOTS_2,
+  goResolver: GO.goResolver,
+  sysctls: SYSCTLS,
+  gracePeriod: 60,
+  preStopSleep: 5,
+};
 
 export function app(fields: Readonly<Record<string, unknown>> = {}, name = "app"): ContainerManifest {
   return { name, image: "registry.example/app:1", ...fields };
@@ -88,7 +94,8 @@ export const sysctls = (...list: readonly { readonly name: string; readonly valu
 export const sleep = (seconds: number) => ({ lifecycle: { preStop: { sleep: { seconds } } } });
 export const HOOK = { lifecycle: { preStop: { exec: { command: ["/bin/drain"] } } } };
 export const godebug = (value: string) => ({ env: [{ name: "GODEBUG", value }] });
-export const domains = (count: number, suffix = "example") => Array.from({ length: count }, (_, i) => `d${i}.${suffix}`);
+export const domains = (count: number, suffix = "example") =>
+  Array.from({ length: count }, (_, i) => `d${i}.${suffix}`);
 export const enforcing = (level: string, version?: string): Site => ({
   ...SITE,
   namespaceLabels: {

@@ -1,4 +1,17 @@
-import { type AdmissionCase, NDOTS_2, REOPEN, SITE, TIMEOUT_1, consul, dnsConfig, dnsPolicy, domains, ndots, pod, row } from "./case.ts";
+import {
+  type AdmissionCase,
+  NDOTS_2,
+  REOPEN,
+  SITE,
+  TIMEOUT_1,
+  consul,
+  dnsConfig,
+  dnsPolicy,
+  domains,
+  ndots,
+  pod,
+  row,
+} from "./case.ts";
 
 export const dnsCases = {
   "ndots is set where the pod has no dnsConfig": row({

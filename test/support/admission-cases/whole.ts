@@ -1,5 +1,18 @@
 import { podParts } from "../../../src/admission/types.ts";
-import { type AdmissionCase, ALL, KEEPALIVE, SYSCTLS, app, dnsConfig, godebug, ndots, pod, row, sleep, sysctls } from "./case.ts";
+import {
+  type AdmissionCase,
+  ALL,
+  KEEPALIVE,
+  SYSCTLS,
+  app,
+  dnsConfig,
+  godebug,
+  ndots,
+  pod,
+  row,
+  sleep,
+  sysctls,
+} from "./case.ts";
 
 export const wholeCases = {
   "all parts at once": row({
