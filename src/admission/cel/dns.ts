@@ -136,9 +136,11 @@ function missingServers(wanted: readonly string[]): string {
   return missing.length === 0 ? celStrings([]) : missing.join(" + ");
 }
 
+/** CEL list of those that the pod does not have, in any case of letters, with or without a dot at the end. */
 function missingSearches(wanted: readonly string[]): string {
-  const present = "variables.dns_present_searches.exists(s, s.lowerAscii() in [w, w + '.'])";
-  return `${celStrings(wanted)}.filter(w, !${present})`;
+  const domains = wanted.map((text) => ({ text, same: text.toLowerCase().replace(/\.$/, "") }));
+  const present = 'variables.dns_present_searches.exists(s, s.lowerAscii() in [w["same"], w["same"] + "."])';
+  return `${celMaps(domains)}.filter(w, !${present}).map(w, w["text"])`;
 }
 
 /** Why the whole part is left out; the order is mutateDns's. */
