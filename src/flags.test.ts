@@ -74,7 +74,7 @@ describe("parseFlags", () => {
     "an argument that is no flag": { args: ["start"], names: "start" },
     "a level that does not exist": { args: ["--log-level=loud"], names: "--log-level=loud" },
     "a boolean that is neither true nor false": { args: ["--dry-run=yes"], names: "--dry-run=yes" },
-    "a way of admission that does not exist": { args: ["--admission=always"], names: "auto, webhook, none" },
+    "a way of admission that does not exist": { args: ["--admission=always"], names: "auto, webhook, policy, none" },
     "a webhook without an address": { args: ["--webhook-bind-address=0"], names: "--admission=none" },
     "a directory without a name": { args: ["--webhook-cert-dir="], names: "--webhook-cert-dir" },
     "certificates that outlive their authority": {

@@ -73,8 +73,9 @@ const texts = {
     type: "string",
     default: "auto",
     help:
-      "how new pods are made to obey policies: webhook, none (they are not), auto (webhook as soon as the " +
-      "configuration of --webhook-configuration-name exists, none until then)",
+      "how new pods are made to obey policies: webhook; policy (MutatingAdmissionPolicy objects of the API server's, " +
+      "Kubernetes 1.36); none (they are not); auto (webhook as soon as the configuration of " +
+      "--webhook-configuration-name exists; until then policy where the API server serves it, else none)",
   },
   "webhook-bind-address": { type: "string", default: ":9443", help: "where the webhook answers (HTTPS)" },
   "webhook-cert-dir": {

@@ -10,6 +10,7 @@ import { AdmissionWebhook } from "./admission/webhook.ts";
 import type { Clock, Random } from "./clock/clock.ts";
 import { logFreshness } from "./cluster/freshness-log.ts";
 import { watchCluster, type WatchedCluster } from "./cluster/reflectors.ts";
+import { AdmissionController } from "./controllers/admission/controller.ts";
 import { InstanceController } from "./controllers/instance/instance-controller.ts";
 import { PolicyAdmissionSnapshot } from "./controllers/policy/admission-snapshot.ts";
 import { projectPolicy, type PolicyObject } from "./controllers/policy/compile.ts";
@@ -68,6 +69,7 @@ export class Operator {
   readonly #server: ServerVersion;
   readonly #dryRuns: DryRuns;
   readonly #webhook: AdmissionWebhook;
+  readonly #admissionPolicies: AdmissionController;
   readonly #recorder: EventRecorder;
   readonly #election: Election;
   readonly #instances: InstanceController;
@@ -133,6 +135,20 @@ export class Operator {
     });
     this.admission = new PolicyAdmissionSnapshot(this.#policies, sites, flags.dryRun);
     this.#webhook = this.#makeWebhook(excluded);
+    this.#admissionPolicies = new AdmissionController({
+      mode: flags.webhook.mode,
+      isWebhookInstalled: () => this.#webhook.isInstalled,
+      isKnown: () => this.#knowsWhatPodsObey(),
+      policies: this.#policies,
+      sites,
+      excluded,
+      dryRun: flags.dryRun,
+      transport: this.#transport,
+      clock,
+      random,
+      log,
+      metrics,
+    });
     this.#policyReflector = this.#reflect(PLURALS.RegistrationPolicy, projectPolicy, this.#policies);
     this.#registryReflector = this.#reflect(PLURALS.Registry, projectRegistry, this.#registries);
     this.#election = this.#electionOf(identity);
@@ -168,6 +184,7 @@ export class Operator {
       sites,
       excluded,
       summary: this.#instances.summary,
+      admission: this.#admissionPolicies,
       transport: this.#transport,
       recorder: this.#recorder,
       freshForMs: flags.freshnessLimitMs,
@@ -284,6 +301,9 @@ export class Operator {
       onRotated: () => {
         this.#dryRuns.rotated();
       },
+      onInstalled: () => {
+        this.#admissionPolicies.changed();
+      },
       alongside: (signal) => this.#dryRuns.run(signal),
       clock,
       random,
@@ -325,7 +345,7 @@ export class Operator {
   /** Everything that only the leader does. Resolves when nothing of it is under way any more. */
   async #lead(signal: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([signal, this.#broken.signal]);
-    const parts = [this.#instances, this.#policyStatus, this.#registryStatus, this.#reports];
+    const parts = [this.#instances, this.#admissionPolicies, this.#policyStatus, this.#registryStatus, this.#reports];
     await Promise.all(parts.map((part) => this.#guard(part.run(stop), stop)));
   }
 
@@ -342,6 +362,7 @@ export class Operator {
     };
     view.subscribe((events) => {
       followIdentity();
+      if (events.some(({ kind }) => kind === "Node")) this.#admissionPolicies.changed();
       for (const event of events) {
         if (event.kind !== "Namespace") continue;
         this.#policies.namespaceChanged(event.name);

@@ -1,5 +1,6 @@
 import type { NodeState } from "../cluster/types.ts";
-import type { Sysctl, SysctlObstacle } from "./types.ts";
+import type { NodeObstacle } from "./cel/types.ts";
+import type { Sysctl } from "./types.ts";
 
 /** A version as `[major, minor]`. */
 type Version = readonly [major: number, minor: number];
@@ -22,7 +23,7 @@ const needs: Readonly<Record<string, { readonly kubelet: Version; readonly kerne
 export function sysctlObstacle(
   nodes: Iterable<Pick<NodeState, "name" | "system">>,
   sysctls: readonly Sysctl[],
-): SysctlObstacle | undefined {
+): NodeObstacle | undefined {
   let known = 0;
   const unknown: string[] = [];
   const old: string[] = [];

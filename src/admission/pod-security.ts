@@ -32,3 +32,8 @@ export function podSecurityObjection(
   const since = allowedSince[refused.name];
   return `the namespace enforces Pod Security level ${level} of version ${version}, which does not allow ${refused.name}${since === undefined ? "" : ` before v1.${since}`}`;
 }
+
+/** The minor version of the Pod Security Standards from which on they all are allowed; infinite for one that never is. */
+export function sysctlsAllowedSince(sysctls: readonly Pick<Sysctl, "name">[]): number {
+  return Math.max(0, ...sysctls.map(({ name }) => allowedSince[name] ?? Infinity));
+}

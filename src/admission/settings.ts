@@ -1,7 +1,7 @@
 import type { Lifetimes } from "./certificates/rotation.ts";
 
 /** How pods are changed at their creation. */
-export const admissionModes = ["auto", "webhook", "none"] as const;
+export const admissionModes = ["auto", "webhook", "policy", "none"] as const;
 export type AdmissionMode = (typeof admissionModes)[number];
 
 /** What the command line says of the webhook. */

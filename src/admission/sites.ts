@@ -2,12 +2,15 @@ import type { Clock } from "../clock/clock.ts";
 import type { ClusterView } from "../cluster/cluster-view.ts";
 import type { DnsServices } from "../cluster/dns-service.ts";
 import type { ServerVersion } from "../kube/server-version.ts";
+import type { Facts, NodeObstacle } from "./cel/types.ts";
 import { sysctlObstacle } from "./node-sysctls.ts";
 import type { PodPolicy, Site, Sysctl, SysctlObstacle } from "./types.ts";
 
 /** What refused a dry-run create of a pod with the sysctls, by namespace; nothing where it was not refused. */
 export interface Objections {
   get(namespace: string): string | undefined;
+  /** The only namespaces in which nothing is objected; undefined where nothing ever is. */
+  allowed?(): readonly string[] | undefined;
   /** Called when another answer may be given. @returns takes the subscription back */
   subscribe?(listener: () => void): () => void;
 }
@@ -24,7 +27,7 @@ export interface SiteSources {
 export class Sites {
   readonly #sources: SiteSources;
   /** By the names of the sysctls; empty after any change of nodes. */
-  readonly #obstacles = new Map<string, { readonly obstacle: SysctlObstacle | undefined }>();
+  readonly #obstacles = new Map<string, { readonly obstacle: NodeObstacle | undefined }>();
 
   constructor(sources: SiteSources) {
     this.#sources = sources;
@@ -45,6 +48,18 @@ export class Sites {
       clusterNameservers: dns.nameservers,
       sysctlObstacle: sysctls === undefined ? undefined : this.#obstacleTo(sysctls, namespaceLabels),
       engineObjection: objections.get(namespace),
+    };
+  }
+
+  /** What holds for a policy's pods wherever they are; undefined until the version of the API server is known. */
+  factsFor({ sysctls }: Pick<PodPolicy, "sysctls">): Facts | undefined {
+    const { dns, server, objections } = this.#sources;
+    if (server.minor === undefined) return undefined;
+    return {
+      serverMinor: server.minor,
+      clusterNameservers: dns.nameservers,
+      sysctlObstacle: sysctls === undefined ? undefined : this.#nodeObstacleTo(sysctls),
+      sysctlNamespaces: objections.allowed?.(),
     };
   }
 
@@ -72,7 +87,7 @@ export class Sites {
     return this.#nodeObstacleTo(sysctls);
   }
 
-  #nodeObstacleTo(sysctls: readonly Sysctl[]): SysctlObstacle | undefined {
+  #nodeObstacleTo(sysctls: readonly Sysctl[]): NodeObstacle | undefined {
     const key = sysctls.map(({ name }) => name).join(" ");
     let known = this.#obstacles.get(key);
     if (known === undefined) {

@@ -31,7 +31,9 @@ export interface WebhookOptions {
   readonly mutate: MutatePod;
   /** Called after a new certificate is in use and published. Must not throw. */
   readonly onRotated?: () => void;
-  /** Works while the webhook is on, until the signal aborts. */
+  /** Called when it is known, or known otherwise, whether the webhook is installed. */
+  readonly onInstalled?: () => void;
+  /** Works unless nothing is admitted at all, until the signal aborts. */
   readonly alongside?: (signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
@@ -102,6 +104,11 @@ export class AdmissionWebhook {
     return this.#server.port;
   }
 
+  /** Whether its MutatingWebhookConfiguration exists; undefined while that is not known, or not asked. */
+  get isInstalled(): boolean | undefined {
+    return this.#configuration.isListed ? this.#configuration.record !== undefined : undefined;
+  }
+
   /** What must hold before the API server may be sent here; nothing while the webhook is off. */
   ready(): readonly ReadinessCheck[] {
     if (!this.#isOn) return [];
@@ -118,6 +125,7 @@ export class AdmissionWebhook {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, settings } = this.#options;
     if (settings.mode === "none") log.info("admission: none, as --admission says: no pod is changed");
+    if (settings.mode === "policy") log.info("admission: policy, as --admission says: the API server changes pods");
     try {
       await Promise.all([this.#watch(signal), this.#serve(signal)]);
     } finally {
@@ -129,14 +137,19 @@ export class AdmissionWebhook {
   }
 
   async #serve(signal: AbortSignal): Promise<void> {
+    const { alongside, settings } = this.#options;
+    await Promise.all([this.#answer(signal), settings.mode === "none" ? undefined : alongside?.(signal)]);
+  }
+
+  async #answer(signal: AbortSignal): Promise<void> {
     const { log, settings } = this.#options;
     const stopped = abortOf(signal);
-    if (settings.mode === "none") await stopped;
+    if (settings.mode === "none" || settings.mode === "policy") await stopped;
     if (settings.mode === "auto") await Promise.race([this.#exists.promise, stopped]);
     if (signal.aborted) return;
     this.#isOn = true;
     log.info({ configuration: settings.configurationName, path: WEBHOOK_PATH }, "admission: webhook");
-    await Promise.all([this.#source.run(signal), this.#options.alongside?.(signal)]);
+    await this.#source.run(signal);
   }
 
   get #serverName(): string {
@@ -147,7 +160,8 @@ export class AdmissionWebhook {
   async #watch(signal: AbortSignal): Promise<void> {
     const { clock, log, metrics, random, settings, transport } = this.#options;
     const isOurBundle = settings.certificateDirectory === undefined;
-    if (settings.mode === "none" || (settings.mode === "webhook" && !isOurBundle)) return;
+    if (settings.mode === "none" || settings.mode === "policy") return;
+    if (settings.mode === "webhook" && !isOurBundle) return;
     const reflector = new Reflector<WebhookConfigurationRecord>({
       transport,
       clock,
@@ -179,6 +193,7 @@ export class AdmissionWebhook {
       );
     }
     this.#source.configurationChanged();
+    this.#options.onInstalled?.();
   }
 
   /** Connects as the API server would; says loudly when it would refuse. */

@@ -57,6 +57,11 @@ export function admissionMetrics({ counter, gauge, histogram }: Makers) {
       "Times the authorities were written into the MutatingWebhookConfiguration, by result.",
       ["result"],
     ),
+    policyWrites: counter(
+      "hygeia_admission_policy_writes_total",
+      "Writes of the API server's own admission policies, by kind and result (Written, or the code of the failure).",
+      ["kind", "result"],
+    ),
     dryRuns: counter(
       "hygeia_admission_dry_runs_total",
       "Pods with a policy's sysctls that were tried as a dry run, by the API server's answer.",

@@ -155,6 +155,28 @@ describe("kubectl apply -k config/default-certmanager", () => {
   });
 });
 
+describe("kubectl apply -k config/default-policy", () => {
+  test("is taken by the API server, asks for the policies, and has nothing of the webhook", async () => {
+    const applied = await cluster.kubectl("apply", "-k", "config/default-policy", "--dry-run=server");
+    expect(applied).toMatchObject({ code: 0, stderr: "" });
+    const built = await build("config/default-policy");
+    const names = new Set(built.map(({ metadata }) => metadata.name));
+    expect(names).not.toContain("hygeia-webhook-ca-role");
+    expect(names).not.toContain("hygeia-webhook-service");
+    expect(built.map(({ kind }) => kind)).not.toContain("MutatingWebhookConfiguration");
+    expect(names).toContain("hygeia-admission-policy-rolebinding");
+    expect(names).toContain("hygeia-admission-check-rolebinding");
+    const args = JSON.stringify(built.find(({ kind }) => kind === "Deployment")?.spec);
+    expect(args).toContain("--admission=policy");
+    expect(args).not.toContain("--admission=auto");
+  });
+
+  test("config/admission-check gives a config/default the right to warn", async () => {
+    const applied = await cluster.kubectl("apply", "-k", "config/admission-check", "--dry-run=server");
+    expect(applied).toMatchObject({ code: 0, stderr: "" });
+  });
+});
+
 describe("the webhook", () => {
   interface Configuration extends Manifest {
     readonly webhooks: readonly {
@@ -284,7 +306,14 @@ describe("what the operator may do", () => {
 
   test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
     const manifests = [...(await build("config/default")), ...(await build("config/dry-run"))];
-    const ours = ["hygeia-manager-role", "hygeia-webhook-ca-role", "hygeia-pod-dry-run-role"];
+    manifests.push(...(await build("config/admission-policy")), ...(await build("config/admission-check")));
+    const ours = [
+      "hygeia-manager-role",
+      "hygeia-webhook-ca-role",
+      "hygeia-pod-dry-run-role",
+      "hygeia-admission-policy-role",
+      "hygeia-admission-check-role",
+    ];
     const granted = manifests
       .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && ours.includes(metadata.name))
       .flatMap(({ kind, rules = [] }) =>

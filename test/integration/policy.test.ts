@@ -145,6 +145,7 @@ describe("a policy that is well", () => {
       "EvictionBlocked",
       "Superseded",
       "PodsCompliant",
+      "AppliedToNewPods",
       "KeepaliveNested",
       "DNSSafe",
     ]);

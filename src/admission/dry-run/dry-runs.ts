@@ -32,6 +32,11 @@ export class DryRuns {
     return this.#objections.get(namespace);
   }
 
+  /** The only namespaces in which {@link get} objects to nothing; undefined where it never objects. */
+  allowed(): readonly string[] | undefined {
+    return this.#objections.allowed();
+  }
+
   /** Called when {@link get} may answer otherwise. @returns takes the subscription back */
   subscribe(listener: () => void): () => void {
     return this.#objections.subscribe(listener);

@@ -74,6 +74,11 @@ export class EngineObjections {
     return finding === undefined ? NOT_KNOWN_YET : finding.objection;
   }
 
+  /** The only namespaces in which {@link get} objects to nothing; undefined where it never objects. */
+  allowed(): readonly string[] | undefined {
+    return this.#right === "Asking" || this.#right === "Given" ? this.accepting() : undefined;
+  }
+
   /** Called when another answer may be given. @returns takes the subscription back */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -162,6 +162,37 @@ export const POLICY_CONDITIONS = {
       },
     },
   },
+  AppliedToNewPods: {
+    meaning: "Pods that are created now are made to obey what the policy wants of pods, and how.",
+    reasons: {
+      Webhook: { status: "True", says: "The operator's webhook changes them." },
+      AdmissionPolicy: { status: "True", says: "The API server changes them, by a MutatingAdmissionPolicy." },
+      PartlyLeftOut: {
+        status: "True",
+        says: "The API server changes them, but leaves out a part for all of them; the message names the field.",
+      },
+      NothingWanted: { status: "True", says: "The policy has no dns, keepalive or lifecycle to obey." },
+      NotKnownYet: {
+        status: "Unknown",
+        says: "The operator has just begun, or does not know the cluster well enough.",
+      },
+      NotAccepted: { status: "Unknown", says: "The policy is not in force: condition Accepted does not hold." },
+      NotEnforced: { status: "False", says: "spec.mode is not Enforce, or the operator runs with --dry-run." },
+      NoWay: {
+        status: "False",
+        says: "--admission=none, or auto with neither a webhook installed nor MutatingAdmissionPolicy served.",
+      },
+      NotServed: {
+        status: "False",
+        says: "--admission=policy, and the API server serves no MutatingAdmissionPolicy v1.",
+      },
+      NotWritten: { status: "False", says: "The MutatingAdmissionPolicy could not be written; the message says why." },
+      TooManyPolicies: {
+        status: "False",
+        says: "More policies come before it than a MutatingAdmissionPolicy can tell of: use the webhook.",
+      },
+    },
+  },
   KeepaliveNested: {
     meaning: "The TCP keepalive of spec.keepalive comes before every path forgets an idle connection.",
     reasons: {

@@ -5,6 +5,7 @@ import type { EventRecorder } from "../../kube/event-recorder.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { AdmissionStandings } from "../admission/standing.ts";
 import type { Registries } from "../registry/registry-set.ts";
 import { conditionChanges } from "../status/conditions.ts";
 import { StatusWriter } from "../status/status-writer.ts";
@@ -26,6 +27,7 @@ export interface PolicyStatusParts {
   /** Namespaces whose pods no policy changes. */
   readonly excluded: ReadonlySet<string>;
   readonly summary: InstanceSummary;
+  readonly admission: AdmissionStandings;
   readonly transport: Pick<KubeTransport, "request">;
   readonly recorder: Pick<EventRecorder, "publish">;
   /** A view whose age exceeds this is not acted on, milliseconds. */
@@ -63,7 +65,7 @@ export class PolicyStatusController {
 
   /** Works until the signal aborts; to be called each time this replica becomes the leader. */
   async run(signal: AbortSignal): Promise<void> {
-    const { policies, registries, summary, clock, log, metrics } = this.#parts;
+    const { policies, registries, summary, admission, clock, log, metrics } = this.#parts;
     this.#totals.forgetStored();
     const { census } = this;
     const controller = new Controller<string>({
@@ -82,6 +84,7 @@ export class PolicyStatusController {
       registries.subscribeState(all),
       summary.subscribe(soon),
       census.subscribe(all),
+      admission.subscribe(all),
       collectPodGauges(metrics, policies, census),
     ];
     all();
@@ -114,7 +117,7 @@ export class PolicyStatusController {
   }
 
   #facts(object: PolicyObject) {
-    const { policies, registries, cluster, summary, clock, freshForMs, dryRun, clusterDomain } = this.#parts;
+    const { policies, registries, cluster, summary, admission, clock, freshForMs, dryRun, clusterDomain } = this.#parts;
     const { fresh, problem } = cluster.freshness(clock.monotonic());
     const { name, compilation } = object;
     return {
@@ -129,6 +132,7 @@ export class PolicyStatusController {
       ),
       dryRun,
       clusterDomain,
+      admission: admission.standingOf(name),
     };
   }
 }

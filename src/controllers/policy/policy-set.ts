@@ -113,6 +113,11 @@ export class Policies implements PolicySet, Sink<PolicyObject> {
     return this.#ordered;
   }
 
+  /** The same, with what their specs say. */
+  ordered(): Iterable<MatchingPolicy> {
+    return this.#ordered;
+  }
+
   isInForce(name: string, uid: string): boolean {
     return this.#inForce.get(name)?.uid === uid;
   }

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { POLICY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
 import { conditionChanges, conditionStatus } from "../status/conditions.ts";
+import type { AdmissionStanding } from "../admission/standing.ts";
 import type { InstanceCounts } from "../types.ts";
 import type { ComplianceCount } from "./compliance-count.ts";
 import { projectPolicy } from "./compile.ts";
@@ -49,8 +50,13 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     podsOnly: new Set(),
     dryRun: false,
     clusterDomain: "cluster.local",
+    admission: admission(),
     ...part,
   };
+}
+
+function admission(part: Partial<AdmissionStanding> = {}): AdmissionStanding {
+  return { way: "Policy", leftOut: [], isTooDeep: false, problem: undefined, checkProblem: undefined, ...part };
 }
 
 function brief(part: Partial<PolicyFacts>): Record<string, string> {
@@ -163,6 +169,7 @@ describe("the conditions of a policy", () => {
         EvictionBlocked: "False NotBlocked",
         Superseded: "False NotSuperseded",
         PodsCompliant: "True NothingWanted",
+        AppliedToNewPods: "True NothingWanted",
         KeepaliveNested: "True NotConfigured",
         DNSSafe: "True NotConfigured",
       },
@@ -175,6 +182,7 @@ describe("the conditions of a policy", () => {
         EvictionBlocked: "True NotAccepted",
         Superseded: "False NotSuperseded",
         PodsCompliant: "Unknown NotAccepted",
+        AppliedToNewPods: "Unknown NotAccepted",
         KeepaliveNested: "Unknown NotAccepted",
         DNSSafe: "Unknown NotAccepted",
       },
@@ -202,6 +210,50 @@ describe("the conditions of a policy", () => {
     "do not say so of a policy that is paused": {
       facts: { object: policy({ mode: "Paused", dns: { ndots: 2 } }), pods: counted(9, new Map(), { drifted: 9 }) },
       conditions: { PodsCompliant: "Unknown Paused" },
+    },
+    "say that the webhook changes new pods": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ way: "Webhook" }) },
+      conditions: { AppliedToNewPods: "True Webhook" },
+    },
+    "say that the API server changes new pods": {
+      facts: dns({ ndots: 2 }),
+      conditions: { AppliedToNewPods: "True AdmissionPolicy" },
+    },
+    "say that a part is left out for all pods": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ leftOut: ["spec.keepalive: NodeTooOld: n1"] }) },
+      conditions: { AppliedToNewPods: "True PartlyLeftOut" },
+    },
+    "say that it is not known how new pods are changed": {
+      facts: { ...dns({ ndots: 2 }), admission: undefined },
+      conditions: { AppliedToNewPods: "Unknown NotKnownYet" },
+    },
+    "say that new pods are changed in no way": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ way: "None" }) },
+      conditions: { AppliedToNewPods: "False NoWay" },
+    },
+    "say that the API server serves no such kind": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ way: "NotServed" }) },
+      conditions: { AppliedToNewPods: "False NotServed" },
+    },
+    "say that it may not be written": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ way: "NotAllowed" }) },
+      conditions: { AppliedToNewPods: "False NotWritten" },
+    },
+    "say that it could not be written": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ problem: "Invalid: too large" }) },
+      conditions: { AppliedToNewPods: "False NotWritten" },
+    },
+    "say that too many policies come before it": {
+      facts: { ...dns({ ndots: 2 }), admission: admission({ isTooDeep: true }) },
+      conditions: { AppliedToNewPods: "False TooManyPolicies" },
+    },
+    "say that a policy in mode Audit changes no pod": {
+      facts: { object: policy({ mode: "Audit", dns: { ndots: 2 } }) },
+      conditions: { AppliedToNewPods: "False NotEnforced" },
+    },
+    "say that a dry run changes no pod": {
+      facts: { ...dns({ ndots: 2 }), dryRun: true },
+      conditions: { AppliedToNewPods: "False NotEnforced" },
     },
     "say that the keepalive fits": {
       facts: keepalive({ preset: "IPVS" }),
@@ -502,4 +554,11 @@ describe("what stays in quarantine where nothing is written", () => {
       expect(message(fields, "EvictionBlocked")).not.toContain("quarantine");
     });
   }
+});
+
+test("what could not be compiled, and that nobody is warned, stands in the message", () => {
+  const standing = admission({ leftOut: ["spec.keepalive: NodeTooOld: n1"], checkProblem: "it may not be written" });
+  expect(message({ ...dns({ ndots: 2 }), admission: standing }, "AppliedToNewPods")).toBe(
+    "MutatingAdmissionPolicy hygeia-p changes new pods; spec.keepalive: NodeTooOld: n1; nobody is warned of pods that escape: it may not be written",
+  );
 });

@@ -6,7 +6,9 @@ import type {
 } from "../../api/v1alpha1/index.ts";
 import { secondTime } from "../../clock/format.ts";
 import type { ViewProblem } from "../../kube/types.ts";
+import type { AdmissionStanding } from "../admission/standing.ts";
 import type { InstanceCounts } from "../types.ts";
+import { appliedToNewPods } from "./admission-condition.ts";
 import type { PolicyPods } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
 import { complianceFigures, podsCompliant } from "./compliance-status.ts";
@@ -35,6 +37,8 @@ export interface PolicyFacts {
   readonly dryRun: boolean;
   /** For example `cluster.local`. */
   readonly clusterDomain: string;
+  /** Undefined while it is not known. */
+  readonly admission: AdmissionStanding | undefined;
 }
 
 type ConditionType = keyof typeof POLICY_CONDITIONS;
@@ -78,7 +82,12 @@ export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[]
   const accepted = acceptedOf(facts);
   const superseded = supersededOf(facts);
   const { object, clusterDomain } = facts;
-  const pods = [podsCompliant(facts), keepaliveNested(object.compilation), dnsSafe(object.compilation, clusterDomain)];
+  const pods = [
+    podsCompliant(facts),
+    appliedToNewPods(facts),
+    keepaliveNested(object.compilation),
+    dnsSafe(object.compilation, clusterDomain),
+  ];
   return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded, ...pods];
 }
 

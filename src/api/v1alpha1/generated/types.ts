@@ -565,7 +565,7 @@ export interface RegistrationPolicyStatus {
    */
   registries?: string;
   /**
-   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. PodsCompliant: no pod differs from what dns, keepalive and lifecycle want. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
+   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. PodsCompliant: no pod differs from what dns, keepalive and lifecycle want. AppliedToNewPods: pods that are created are made to obey. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
    *
    * @maxItems 16
    *
