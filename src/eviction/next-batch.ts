@@ -1,7 +1,7 @@
 import type { Clock } from "../clock/clock.ts";
 
-/** No rest is longer, milliseconds. */
-const LONGEST_REST_MS = 2_000;
+/** No rest is longer, milliseconds: while one read of a last look waits, what another has said gets old. */
+const LONGEST_REST_MS = 500;
 
 /** How long to leave the server alone after each read. */
 export interface Rest {

@@ -27,6 +27,8 @@ export interface AgentRemovalOptions {
   readonly onRoute: (node: string) => void;
 }
 
+type Answered = "Done" | "Unknown" | "Fenced" | "Changed";
+
 /** Removes entries at the agents that keep them. An agent compares nothing: the look just before is all there is. */
 export class AgentRemoval {
   readonly #options: AgentRemovalOptions;
@@ -38,10 +40,10 @@ export class AgentRemoval {
   }
 
   /**
-   * @returns `Unknown` when the agent has no such entry; the undo record is then taken away again
+   * @returns `Unknown` when the agent has no such entry, `Changed` when it is not the judged one; the undo record is then taken away again
    * @throws RegistryError when the agent can not be reached or refuses; the record's removal says so from then on
    */
-  async remove(client: ConsulClient, eviction: Eviction, signal: AbortSignal): Promise<"Done" | "Unknown" | "Fenced"> {
+  async remove(client: ConsulClient, eviction: Eviction, signal: AbortSignal): Promise<Answered> {
     const { routes, onRoute } = this.#options;
     const { node } = eviction.id;
     const route = routes.routeTo(node);
@@ -50,7 +52,8 @@ export class AgentRemoval {
       throw new RegistryError("Unreachable", `the agent of node ${node} keeps the entry and can not be reached`);
     }
     try {
-      const outcome = await this.#slotsOf(node).run(() => this.#ask(client, route.address, eviction, signal), signal);
+      const ask = (): Promise<Answered> => this.#lookAndAsk(client, route.address, eviction, signal);
+      const outcome = await this.#slotsOf(node).run(ask, signal);
       routes.answered(node);
       if (outcome !== "Done") await this.#forgetUndo(client, eviction, signal);
       else await this.#awaitAbsence(client, eviction, signal);
@@ -71,6 +74,19 @@ export class AgentRemoval {
     let slots = this.#slots.get(node);
     if (slots === undefined) this.#slots.set(node, (slots = new Slots(AT_ONE_AGENT)));
     return slots;
+  }
+
+  /** Whoever registered while others were served must not be taken for the one that was judged. */
+  async #lookAndAsk(
+    client: ConsulClient,
+    address: AgentAddress,
+    eviction: Eviction,
+    signal: AbortSignal,
+  ): Promise<Answered> {
+    const { id, record, isJudged } = eviction;
+    const entry = await readEntry(client, id, record.service, within(this.#options.callTimeout, signal));
+    if (entry === undefined || !isJudged(entry)) return "Changed";
+    return await this.#ask(client, address, eviction, signal);
   }
 
   async #ask(

@@ -51,6 +51,8 @@ export interface Eviction {
   /** Session the undo record hangs on. */
   readonly undoSession: string;
   readonly mayBeSent: () => boolean;
+  /** Whether an entry, as it was just read, is the one that was judged. */
+  readonly isJudged: (entry: CatalogEntry) => boolean;
 }
 
 type Finished = WriteResult | "Again";
@@ -117,7 +119,8 @@ export class Writes {
     }
     if (session === undefined) return { outcome: "Fenced" };
     const mayBeSent = (): boolean => fence.isValid() && client.turn === turn && table.stands(record);
-    const eviction: Eviction = { record, id, undoKey, fence, session, undoSession, mayBeSent };
+    const isJudged = (now: CatalogEntry): boolean => this.#isJudged(now, record);
+    const eviction: Eviction = { record, id, undoKey, fence, session, undoSession, mayBeSent, isJudged };
     try {
       return await this.#remove(client, eviction, entry, signal);
     } catch (error) {
@@ -139,7 +142,7 @@ export class Writes {
       const outcome = await this.#options.agents.remove(client, eviction, signal);
       if (outcome === "Done") return this.#done(eviction, undo);
       // The agent knows of no such entry: nobody keeps it, and it goes as any other.
-      if (outcome === "Fenced") return { outcome };
+      if (outcome !== "Unknown") return { outcome };
     }
     const undo = this.#undoOf(eviction, entry, false);
     const operations = [...this.#deletions(eviction, entry), this.#noteOf(eviction, undo)];
