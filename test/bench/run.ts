@@ -107,7 +107,9 @@ async function measure(
       const minutes = (performance.now() - since) / 60_000;
       const requests = (await requestsOf(operator)) - before - requestsPerMinute * minutes;
       storms.push({ ...storm, requests: Math.max(0, requests) / storm.deaths });
-      say(`  eviction p50 ${storm.eviction.p50.toFixed(1)} ms, p99 ${storm.eviction.p99.toFixed(1)} ms`);
+      say(
+        `  eviction p50 ${storm.eviction.p50.toFixed(1)} ms, p99 ${storm.eviction.p99.toFixed(1)} ms, ${storm.notEvicted} not evicted`,
+      );
     }
   }
   const { peakMebibytes } = figuresOf(operator.pid);

@@ -5,7 +5,7 @@ import type { FixturePod } from "../support/cluster-fixture.ts";
 import type { Operator } from "../support/operator.ts";
 import { EtcdGate } from "../support/operator-etcd-gate.ts";
 import { type Framework, Stage, type StagedInstance } from "../support/operator-stage.ts";
-import { aboutPods } from "../support/operator-traffic.ts";
+import { addressReads } from "../support/operator-traffic.ts";
 import { eventually } from "../support/operator-wait.ts";
 
 /** Dead instances in each round; one of them has an heir. */
@@ -99,11 +99,11 @@ function gateAt(...[stop, free]: Parameters<EtcdGate["arm"]>): ReturnType<Point[
 const points: Readonly<Record<string, Point>> = {
   "while it asks the API server once more": {
     arm: () => {
-      const rule = stage.proxy.rule({
-        match: (request) => aboutPods(request) && request.query.has("fieldSelector"),
-        action: hold(),
-      });
-      return { held: () => rule.applied, release: () => rule.remove() };
+      const decided = (): number => operator.log.having({ step: "judge", decision: "Evict" }).length;
+      const before = decided();
+      const rule = stage.proxy.rule({ match: addressReads, action: hold() });
+      // Those that ask together share one request.
+      return { held: () => (rule.applied > 0 ? decided() - before : 0), release: () => rule.remove() };
     },
     written: 0,
     stopped: BATCH,

@@ -25,9 +25,10 @@ export const laterPodPages: Matcher = (request) => podLists(request) && request.
 /** Everything that asks for pods themselves: complete lists, and the confirm reads before a write. */
 export const podReads: Matcher = (request) => aboutPods(request) && !request.isWatch && !podBarriers(request);
 
-/** Reads of the pods at one address: the last look before a write. */
+/** Reads of the pods at an address, and of how many there are at each: the last look before a write. */
 export const addressReads: Matcher = (request) =>
-  aboutPods(request) && request.query.get("fieldSelector")?.startsWith("status.podIP=") === true;
+  aboutPods(request) &&
+  (request.query.get("fieldSelector")?.startsWith("status.podIP=") === true || request.query.has("includeObject"));
 
 export const podWatches: Matcher = (request) => aboutPods(request) && request.isWatch;
 
