@@ -1,14 +1,18 @@
 /** Entries that an agent keeps: with the agent alive, dead, and out of reach. */
 import Consul from "consul";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 
 import type { ConsulAdapterOptions } from "../../src/registry/consul/options.ts";
 import type { InstanceRecord } from "../../src/registry/port.ts";
 import type { RegistryView } from "../../src/registry/view.ts";
 import { type ConsulAgent, type ConsulServer, startConsul } from "../env/index.ts";
 import { ConsulApi } from "../support/consul-api.ts";
-import { makeConsulAdapter, runConsulAdapter } from "../support/registry-consul.ts";
+import { atAgent, HttpGate } from "../support/operator-http-gate.ts";
+import { makeConsulAdapter, QUICK, runConsulAdapter } from "../support/registry-consul.ts";
 import { eventually, fence, never } from "../support/registry-contract/stage.ts";
+
+/** Deregistrations under way at one agent. */
+const SERVED_TOGETHER = 4;
 
 let cluster: ConsulServer;
 let api: ConsulApi;
@@ -34,20 +38,20 @@ beforeEach(() => {
 });
 
 /** As a service process does: over the npm package, with a TTL check that it keeps passing. */
-function processAt({ url }: ConsulAgent, ttl = "1s") {
+function processAt({ url }: ConsulAgent, ttl = "1s", as = id) {
   const { hostname: host, port } = new URL(url);
   const client = new Consul({ host, port: Number(port) });
   return {
     register: () =>
       client.agent.service.register({
         name: "api",
-        id,
+        id: as,
         address: "10.0.0.1",
         port: 80,
         check: { ttl, deregistercriticalserviceafter: "10m" },
       } as Parameters<typeof client.agent.service.register>[0] & object),
-    beat: (note = "") => client.agent.check.pass({ id: `service:${id}`, note }),
-    fail: (note: string) => client.agent.check.fail({ id: `service:${id}`, note }),
+    beat: (note = "") => client.agent.check.pass({ id: `service:${as}`, note }),
+    fail: (note: string) => client.agent.check.fail({ id: `service:${as}`, note }),
     services: async () => Object.keys(await client.agent.services()),
   };
 }
@@ -57,11 +61,11 @@ function run(options: Partial<ConsulAdapterOptions> = {}) {
   return { adapter, view: runConsulAdapter(adapter) };
 }
 
-async function listed(view: RegistryView, node: string): Promise<InstanceRecord> {
+async function listed(view: RegistryView, node: string, as = id): Promise<InstanceRecord> {
   await eventually(() => {
-    expect(view.get(`${node}/${id}`)).toBeDefined();
+    expect(view.get(`${node}/${as}`)).toBeDefined();
   });
-  const record = view.get(`${node}/${id}`);
+  const record = view.get(`${node}/${as}`);
   if (record === undefined) throw new Error("not listed");
   return record;
 }
@@ -158,6 +162,33 @@ describe("with its agent alive", () => {
     });
     expect(await adapter.deregister(record, fence(), never)).toEqual({ outcome: "Changed" });
     expect(await registrant.services()).toContain(id);
+  });
+
+  it("an entry that was written again while others were served at the agent is not touched", async () => {
+    const gate = await HttpGate.start(agent.url, atAgent);
+    onTestFinished(() => gate.stop());
+    const timing = { ...QUICK, callTimeout: 20_000 };
+    const { adapter, view } = run({ connection: { endpoints: [gate.endpoint] }, timing });
+    const busy = Array.from({ length: SERVED_TOGETHER }, (_, i) => `${id}-${String(i)}`);
+    await Promise.all([id, ...busy].map((each) => processAt(agent, "10m", each).register()));
+    const records = await Promise.all(busy.map((each) => listed(view, agent.node, each)));
+    const waiting = await listed(view, agent.node);
+    gate.arm();
+    const served = records.map((record) => adapter.deregister(record, fence(), never));
+    await eventually(() => expect(gate.held).toBe(SERVED_TOGETHER));
+    const inLine = adapter.deregister(waiting, fence({ traceId: "in-line" }), never);
+    const undo = async () => (await api.values("hygeia/c0ffee/undo/")).filter((text) => text.includes('"in-line"'));
+    // Written just before it takes its place in the line.
+    await eventually(async () => expect(await undo()).toHaveLength(1));
+    await processAt(agent).beat("a newborn says so");
+    await eventually(async () => {
+      expect((await adapter.read(waiting.id, never))?.version).not.toBe(waiting.version);
+    });
+    gate.release();
+    expect(await inLine).toEqual({ outcome: "Changed" });
+    expect(await Promise.all(served)).toMatchObject(busy.map(() => ({ outcome: "Done" })));
+    expect(await processAt(agent).services()).toContain(id);
+    expect(await undo()).toEqual([]);
   });
 
   it("sends nothing to the agent behind a fence that closes after the undo record", async () => {

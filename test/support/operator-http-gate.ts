@@ -15,6 +15,9 @@ type Stops = (request: { readonly method: string; readonly url: string; readonly
 export const consulEvictions: Stops = ({ method, url, body }) =>
   method === "PUT" && url.startsWith("/v1/txn") && body.includes('"delete-cas"');
 
+/** A deregistration at the Consul agent that keeps the entry. */
+export const atAgent: Stops = ({ url }) => url.startsWith("/v1/agent/service/deregister/");
+
 /** Stands between the operator and a registry that speaks HTTP, and can stop evictions at the last moment. Everything else passes. */
 export class HttpGate {
   readonly #target: URL;
