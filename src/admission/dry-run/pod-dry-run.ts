@@ -1,3 +1,4 @@
+import { mayI } from "../../kube/access.ts";
 import { KubeError } from "../../kube/http-errors.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
 import { ADMISSION_LABEL, type Sysctl } from "../types.ts";
@@ -34,18 +35,7 @@ export class PodDryRun {
 
   /** Whether the operator was given the right to create pods in every namespace; asking needs no right. */
   async isAllowed(signal: AbortSignal): Promise<boolean> {
-    const { body } = await this.#transport.request({
-      method: "POST",
-      path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-      body: {
-        apiVersion: "authorization.k8s.io/v1",
-        kind: "SelfSubjectAccessReview",
-        spec: { resourceAttributes: { verb: "create", resource: "pods" } },
-      },
-      deadlineMs: DEADLINE_MS,
-      signal,
-    });
-    return (body as { status?: { allowed?: unknown } }).status?.allowed === true;
+    return await mayI(this.#transport, { verb: "create", group: "", resource: "pods" }, signal);
   }
 
   /** @throws the signal's reason when it aborts; no failure of a server */

@@ -1,4 +1,5 @@
 import { ADMISSION_GROUP, type AdmissionObject, OWNED_LABEL } from "../../admission/cel/objects.ts";
+import { mayI } from "../../kube/access.ts";
 import { applyObject, sameContent } from "../../kube/apply.ts";
 import { KubeError } from "../../kube/http-errors.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
@@ -44,7 +45,8 @@ export class AdmissionPolicyStore {
     const names = await this.#resources(signal);
     const of = async (kind: "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy"): Promise<Availability> => {
       if (!names.has(collections[kind]) || !names.has(collections[`${kind}Binding`])) return "NotServed";
-      return (await this.#mayCreate(collections[kind], signal)) ? "Usable" : "NotAllowed";
+      const access = { verb: "create", group: "admissionregistration.k8s.io", resource: collections[kind] };
+      return (await mayI(this.#transport, access, signal)) ? "Usable" : "NotAllowed";
     };
     return { mutating: await of("MutatingAdmissionPolicy"), validating: await of("ValidatingAdmissionPolicy") };
   }
@@ -58,22 +60,6 @@ export class AdmissionPolicyStore {
       if (error instanceof KubeError && error.isNotFound) return new Set();
       throw error;
     }
-  }
-
-  /** Asked rather than tried: without the right nothing is tried in vain again and again. */
-  async #mayCreate(resource: string, signal: AbortSignal): Promise<boolean> {
-    const { body } = await this.#transport.request({
-      method: "POST",
-      path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-      body: {
-        apiVersion: "authorization.k8s.io/v1",
-        kind: "SelfSubjectAccessReview",
-        spec: { resourceAttributes: { group: "admissionregistration.k8s.io", verb: "create", resource } },
-      },
-      deadlineMs: DEADLINE_MS,
-      signal,
-    });
-    return (body as { readonly status?: { readonly allowed?: unknown } }).status?.allowed === true;
   }
 
   /** All of ours that are there. Kinds that can not be written have none. @throws KubeError */
