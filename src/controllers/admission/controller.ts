@@ -13,7 +13,9 @@ import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Policies } from "../policy/policy-set.ts";
 import { type Desired, desiredObjects } from "./desired.ts";
 import type { AdmissionStanding, AdmissionStandings } from "./standing.ts";
-import { AdmissionPolicyStore, keyOf } from "./store.ts";
+import { keyOf, usableKinds } from "./kinds.ts";
+import { AdmissionPolicyStore } from "./store.ts";
+import { AdmissionPolicyWatch } from "./watch.ts";
 import { type Served, type Way, wayOf } from "./way.ts";
 
 export interface AdmissionControllerParts {
@@ -27,16 +29,16 @@ export interface AdmissionControllerParts {
   readonly excluded: ReadonlySet<string>;
   /** Every policy is treated as one of mode Audit. */
   readonly dryRun: boolean;
-  readonly transport: Pick<KubeTransport, "request">;
+  readonly transport: Pick<KubeTransport, "request" | "stream">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly metrics: Pick<Metrics, "admission">;
+  readonly metrics: Pick<Metrics, "admission" | "reflector">;
 }
 
 /** Many changes make one write. */
 const DEBOUNCE_MS = 500;
-/** Somebody may have changed or deleted an object of ours. */
+/** Somebody may have changed or deleted an object of ours, and the watch have missed it. */
 const LOOK_EVERY_MS = 30_000;
 /** The API server may have been upgraded, or a right given. */
 const SERVED_EVERY_MS = 600_000;
@@ -49,6 +51,7 @@ const noCheck = {
 /** What is known while this replica leads. */
 interface Term {
   readonly store: AdmissionPolicyStore;
+  readonly watch: AdmissionPolicyWatch;
   served: Served | undefined;
   /** Monotonic milliseconds. */
   servedAt: number;
@@ -86,14 +89,8 @@ export class AdmissionController implements AdmissionStandings {
 
   /** Works until the signal aborts; to be called each time this replica becomes the leader. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log, policies, sites, transport } = this.#parts;
-    const term: Term = {
-      store: new AdmissionPolicyStore(transport),
-      served: undefined,
-      servedAt: -Infinity,
-      desired: [],
-      lookedAt: -Infinity,
-    };
+    const { clock, log, policies, sites } = this.#parts;
+    const term = this.#beginTerm();
     const backoff = new Backoff({ ...this.#parts, firstMs: 1_000, maxMs: 60_000 });
     const changed = (): void => this.changed();
     const ends = [policies.subscribe(changed), sites.subscribe(changed)];
@@ -116,7 +113,22 @@ export class AdmissionController implements AdmissionStandings {
       if (!signal.aborted) throw error;
     } finally {
       for (const end of ends) end();
+      await term.watch.end();
     }
+  }
+
+  #beginTerm(): Term {
+    const store = new AdmissionPolicyStore(this.#parts.transport);
+    const watch = new AdmissionPolicyWatch({
+      ...this.#parts,
+      onChange: (kind, changes) => {
+        if (!changes.some((change) => store.isByOthers(kind, change))) return;
+        term.lookedAt = -Infinity;
+        this.changed();
+      },
+    });
+    const term: Term = { store, watch, served: undefined, servedAt: -Infinity, desired: [], lookedAt: -Infinity };
+    return term;
   }
 
   async #look(term: Term, signal: AbortSignal): Promise<void> {
@@ -125,6 +137,7 @@ export class AdmissionController implements AdmissionStandings {
     if (term.served === undefined || now - term.servedAt >= SERVED_EVERY_MS) {
       term.served = await term.store.served(signal);
       term.servedAt = now;
+      term.watch.start(usableKinds(term.served), signal);
     }
     const { served } = term;
     const way = wayOf(mode, isWebhookInstalled(), served);

@@ -1,22 +1,14 @@
-import { ADMISSION_GROUP, type AdmissionObject, OWNED_LABEL } from "../../admission/cel/objects.ts";
+import type { AdmissionObject } from "../../admission/cel/objects.ts";
 import { mayI } from "../../kube/access.ts";
 import { applyObject, sameContent } from "../../kube/apply.ts";
 import { KubeError } from "../../kube/http-errors.ts";
 import type { KubeTransport } from "../../kube/transport.ts";
+import type { Change, ObjectIdentity } from "../../kube/types.ts";
+import { collections, type Kind, keyOf, OWNED_SELECTOR, ROOT, usableKinds } from "./kinds.ts";
 import type { Availability, Served } from "./way.ts";
 
-const ROOT = `/apis/${ADMISSION_GROUP}`;
 const FIELD_MANAGER = "hygeia-admission-policies";
 const DEADLINE_MS = 10_000;
-
-/** The kinds that are written, bindings first: so things are taken away. */
-const collections = {
-  MutatingAdmissionPolicyBinding: "mutatingadmissionpolicybindings",
-  MutatingAdmissionPolicy: "mutatingadmissionpolicies",
-  ValidatingAdmissionPolicyBinding: "validatingadmissionpolicybindings",
-  ValidatingAdmissionPolicy: "validatingadmissionpolicies",
-} as const;
-type Kind = keyof typeof collections;
 
 /** One of ours, as it was listed. */
 interface Found {
@@ -63,21 +55,15 @@ export class AdmissionPolicyStore {
   }
 
   /** All of ours that are there. Kinds that can not be written have none. @throws KubeError */
-  async list({ mutating, validating }: Served, signal: AbortSignal): Promise<readonly Found[]> {
-    const found: Found[] = [];
-    for (const kind of Object.keys(collections) as Kind[]) {
-      if ((kind.startsWith("Mutating") ? mutating : validating) !== "Usable") continue;
-      found.push(...(await this.#listKind(kind, signal)));
-    }
-    return found;
+  async list(served: Served, signal: AbortSignal): Promise<readonly Found[]> {
+    const lists = await Promise.all(usableKinds(served).map((kind) => this.#listKind(kind, signal)));
+    return lists.flat();
   }
 
   async #listKind(kind: Kind, signal: AbortSignal): Promise<Found[]> {
-    const labelSelector = Object.entries(OWNED_LABEL)
-      .map(([name, value]) => `${name}=${value}`)
-      .join(",");
     const path = `${ROOT}/${collections[kind]}`;
-    const request = { method: "GET", path, query: { labelSelector }, deadlineMs: DEADLINE_MS, signal } as const;
+    const query = { labelSelector: OWNED_SELECTOR };
+    const request = { method: "GET", path, query, deadlineMs: DEADLINE_MS, signal } as const;
     const { body } = await this.#transport.request(request);
     const { items } = body as { readonly items?: readonly { readonly metadata: Omit<Found, "kind"> }[] | null };
     return (items ?? []).map(({ metadata: { name, uid, resourceVersion } }) => ({ kind, name, uid, resourceVersion }));
@@ -110,24 +96,51 @@ export class AdmissionPolicyStore {
     const there = found.find((one) => one.kind === kind && one.name === metadata.name);
     const isAsWritten = there !== undefined && there.resourceVersion === before?.resourceVersion;
     if (isAsWritten && sameContent(before.object, object)) return "Unchanged";
+    const now = there === undefined ? await this.#create(object, signal) : await this.#replace(object, there, signal);
+    this.#written.set(key, { object, resourceVersion: now });
+    return "Written";
+  }
+
+  /** Takes the name over where an object of it has lost our label. @returns the version that was written */
+  async #create(object: AdmissionObject, signal: AbortSignal): Promise<string> {
     const result = await applyObject(this.#transport, {
-      path: `${ROOT}/${collections[kind as Kind]}/${encodeURIComponent(metadata.name)}`,
+      path: pathOf(object),
       fieldManager: FIELD_MANAGER,
-      // Every field is ours: whoever changed one changed what a RegistrationPolicy says.
       force: true,
       deadlineMs: DEADLINE_MS,
       signal,
       object: { ...object },
     });
-    if (result.outcome === "Applied") {
-      const { metadata: now } = result.object as { readonly metadata: { readonly resourceVersion: string } };
-      this.#written.set(key, { object, resourceVersion: now.resourceVersion });
-    }
-    return "Written";
+    return result.outcome === "Applied" ? versionOf(result.object) : "";
+  }
+
+  /**
+   * Every field is ours: whoever changed one changed what a RegistrationPolicy says. An apply would leave what another
+   * added to a list, and be refused where ours and the other's do not go together (`Warn` and `Deny`).
+   */
+  async #replace(object: AdmissionObject, { uid, resourceVersion }: Found, signal: AbortSignal): Promise<string> {
+    const { body } = await this.#transport.request({
+      method: "PUT",
+      path: pathOf(object),
+      query: { fieldManager: FIELD_MANAGER, fieldValidation: "Strict" },
+      body: { ...object, metadata: { ...object.metadata, uid, resourceVersion } },
+      deadlineMs: DEADLINE_MS,
+      signal,
+    });
+    return versionOf(body);
+  }
+
+  /** Whether an object is no more as we wrote it: another wrote or deleted it. What we are writing just now may be told too. */
+  isByOthers(kind: Kind, { type, object }: Change<ObjectIdentity>): boolean {
+    const written = this.#written.get(keyOf(kind, object.name));
+    return type === "Deleted" ? written !== undefined : written?.resourceVersion !== object.resourceVersion;
   }
 }
 
-/** Unique among all kinds. */
-export function keyOf(kind: string, name: string): string {
-  return `${kind}/${name}`;
+function pathOf({ kind, metadata }: AdmissionObject): string {
+  return `${ROOT}/${collections[kind as Kind]}/${encodeURIComponent(metadata.name)}`;
+}
+
+function versionOf(object: unknown): string {
+  return (object as { readonly metadata: { readonly resourceVersion: string } }).metadata.resourceVersion;
 }
