@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Operator } from "../support/operator.ts";
 import { getRegistry } from "../support/operator-objects.ts";
 import { REGISTRY, Stage, type StagedInstance } from "../support/operator-stage.ts";
+import { type Seen, untilCondition } from "../support/operator-seen.ts";
 import { eventually } from "../support/operator-wait.ts";
 
 const UNKNOWN_KEYS = 10_000;
@@ -77,6 +78,8 @@ const badEntries: Readonly<Record<string, Readonly<Record<string, BadEntry>>>> =
     }),
   },
 };
+
+const registry: Seen = { kind: "Registry", name: REGISTRY };
 
 let stage: Stage;
 let operator: Operator;
@@ -167,9 +170,7 @@ test("entries that are no instances are counted and left alone, and a zombie amo
   expect(await stage.oracle.departure(dead.key, 5_000)).toMatchObject({ cause: "Evicted" });
   await stage.untilLive(operator, 2);
   await untilCounted();
-  expect((await getRegistry(stage.fixture.client, REGISTRY)).status?.conditions).toContainEqual(
-    expect.objectContaining({ type: "Ready", status: "True" }),
-  );
+  await untilCondition(stage.fixture.client, registry, { type: "Ready", status: "True", reason: "Ready" });
 });
 
 test("the same while they arrive", async () => {
