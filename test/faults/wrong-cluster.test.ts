@@ -80,7 +80,7 @@ test("another cluster behind the same address, with the same objects of ours and
   const other = await startOtherCluster();
   const client = new KubeClient(other);
   try {
-    stage.proxy.setBackend({ ...other, token: await operatorToken(other) });
+    stage.proxy.setBackend({ ...other, substituteToken: await operatorToken(other) });
     stage.proxy.cut(() => true);
     await eventually(
       "the other cluster's pods are believed to be all",

@@ -223,7 +223,7 @@ test("another, younger cluster in the place of ours changes nothing in the view"
   const { reflector, sink } = await startSynced(bench);
   const other = await startControlPlane();
   try {
-    bench.proxy.setBackend({ url: other.url, caFile: other.caFile, token: other.token });
+    bench.proxy.setBackend({ url: other.url, caFile: other.caFile, substituteToken: other.token });
     bench.proxy.cut(() => true);
     reflector.requestRelist();
     await eventually(() => expect(reflector.freshness().problem?.reason).toBe("WentBack"));

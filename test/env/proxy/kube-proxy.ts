@@ -16,8 +16,11 @@ export interface Backend {
   readonly url: string;
   /** Path of the certificate of its authority. */
   readonly caFile: string;
-  /** Sent instead of the client's token, for a backend that does not know the client. */
-  readonly token?: string;
+  /**
+   * Sent instead of the client's token, for a backend that does not know the client. Not named `token`: a control plane
+   * has one of those, its administrator's, and would hide what the client is not allowed to do.
+   */
+  readonly substituteToken?: string;
 }
 
 interface Route {
@@ -174,7 +177,7 @@ function openRoute(backend: Backend): Route {
   return {
     url: new URL(backend.url),
     agent: new Agent({ keepAlive: true, ca: readFileSync(backend.caFile) }),
-    token: backend.token,
+    token: backend.substituteToken,
   };
 }
 
