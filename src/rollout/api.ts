@@ -22,6 +22,9 @@ export type Evicted =
   /** A PodDisruptionBudget allows it not now. */
   | { readonly kind: "Refused"; readonly retryAfterMs: number; readonly message: string };
 
+/** A pod of a workload, with when it was created by the API server's clock. */
+export type WorkloadPod = PodRecord & { readonly createdAt: Date };
+
 export class RolloutApi {
   readonly #transport: Pick<KubeTransport, "request">;
   readonly #project = new PodProjector().project;
@@ -69,9 +72,9 @@ export class RolloutApi {
   }
 
   /** Pods of the workload that exist, terminating ones too. @throws KubeError */
-  async pods(workload: Workload, signal: AbortSignal): Promise<readonly PodRecord[]> {
+  async pods(workload: Workload, signal: AbortSignal): Promise<readonly WorkloadPod[]> {
     const key = keyOfWorkload(workload);
-    const pods: PodRecord[] = [];
+    const pods: WorkloadPod[] = [];
     let next: string | undefined;
     do {
       const { body } = await this.#transport.request({
@@ -82,10 +85,15 @@ export class RolloutApi {
         signal,
       });
       const { items = [], metadata } = body as { items?: readonly unknown[]; metadata?: { continue?: string } };
-      pods.push(...items.map(this.#project).filter((pod) => pod.workload === key));
+      pods.push(...items.map((raw) => this.#podOf(raw)).filter((pod) => pod.workload === key));
       next = metadata?.continue === "" ? undefined : metadata?.continue;
     } while (next !== undefined);
     return pods;
+  }
+
+  #podOf(raw: unknown): WorkloadPod {
+    const { metadata } = raw as { metadata?: { creationTimestamp?: string } };
+    return { ...this.#project(raw), createdAt: new Date(metadata?.creationTimestamp ?? 0) };
   }
 
   /** Evicts exactly this pod. @throws KubeError */

@@ -476,6 +476,17 @@ describe("limits", () => {
           paths: each(16, (i) => ({ name: `path-${i}`, idleTimeout: "00100h00001m00001s", tcpKeepalive: "Counts" })),
         },
         lifecycle: { terminationGracePeriodSeconds: 3600, preStopSleepSeconds: 3000 },
+        rollout: {
+          strategy: "Evict",
+          maxConcurrentWorkloads: 5,
+          perHour: 1000,
+          availableWithin: "00000h00010m00001s",
+          maintenanceWindow: {
+            schedule: "*/5 0-23 1-31 1-12 0-6",
+            timeZone: "Europe/Berlin",
+            duration: "00001h00001m",
+          },
+        },
       },
     );
     const answer = await dryRun(subject);

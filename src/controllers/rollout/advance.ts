@@ -1,9 +1,8 @@
 import type { Clock } from "../../clock/clock.ts";
-import type { PodRecord } from "../../cluster/types.ts";
 import { HygeiaError } from "../../errors.ts";
 import { KubeError } from "../../kube/http-errors.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
-import type { RolloutApi } from "../../rollout/api.ts";
+import type { Evicted, RolloutApi, WorkloadPod } from "../../rollout/api.ts";
 import { progressOf } from "../../rollout/progress.ts";
 import { fingerprintOf, ROLLOUT_ANNOTATION, type RolloutEntry, type RolloutRules } from "../../rollout/types.ts";
 import { isSettled, type Workload } from "../../rollout/workload.ts";
@@ -13,6 +12,8 @@ import { driftedOf, type JudgingParts } from "./judging.ts";
 /** What became of a workload that was under way. */
 export interface Step {
   readonly entry: RolloutEntry;
+  /** It was not begun after all: it changed at that moment, and is to be looked at anew. */
+  readonly isWithdrawn?: boolean;
   /** For a person, while it goes on. */
   readonly note?: string;
 }
@@ -27,9 +28,11 @@ export interface AdvanceParts extends JudgingParts {
 
 /** What is known of a workload under way in this leadership only. Times are monotonic. */
 interface Course {
+  /** This replica began it. */
+  readonly isOwn: boolean;
   /** When it was last touched, or first seen under way. */
   touchedAt: number;
-  /** Evict: pods that were there at the beginning; what came later is not evicted. */
+  /** Evict: pods that were there at the beginning, or when this replica took over, and not younger than the roll-out. */
   targets: ReadonlySet<string> | undefined;
   /** Evict: since when PodDisruptionBudgets refuse the next one, and from when it may be asked again. */
   refused: { readonly since: number; readonly until: number } | undefined;
@@ -49,6 +52,11 @@ export class Advance {
     this.#courses.clear();
   }
 
+  /** To be called before the first step of a workload that this replica begins. */
+  begin(entry: RolloutEntry): void {
+    this.#courses.set(keyOf(entry), courseOf(true, this.#parts.clock));
+  }
+
   /**
    * @param mayDisrupt whether anything may be taken away now
    * @throws KubeError
@@ -60,8 +68,8 @@ export class Advance {
     signal: AbortSignal,
   ): Promise<Step> {
     const { api, clock } = this.#parts;
-    const key = `${entry.uid}/${entry.fingerprint}`;
-    const course = this.#courses.get(key) ?? { touchedAt: clock.monotonic(), targets: undefined, refused: undefined };
+    const key = keyOf(entry);
+    const course = this.#courses.get(key) ?? courseOf(false, clock);
     this.#courses.set(key, course);
     const workload = await api.workload(entry, signal);
     let step: Step;
@@ -69,7 +77,7 @@ export class Advance {
     else if (entry.strategy === "Template")
       step = await this.#template(entry, workload, course, policy, mayDisrupt, signal);
     else step = await this.#evict(entry, workload, course, policy, mayDisrupt, signal);
-    if (step.entry.result !== "Started") this.#courses.delete(key);
+    if (step.entry.result !== "Started" || step.isWithdrawn === true) this.#courses.delete(key);
     return step;
   }
 
@@ -87,14 +95,7 @@ export class Advance {
     if (annotation !== entry.fingerprint && workload.generation === entry.workloadGeneration) {
       course.touchedAt = clock.monotonic();
       if (!mayDisrupt) return { entry, note: "it waits" };
-      this.#requireLeadership();
-      try {
-        await api.annotate(workload, entry.fingerprint, signal);
-      } catch (error) {
-        const isChanged = error instanceof KubeError && (error.isConflict || error.isNotFound);
-        if (!isChanged) throw error;
-      }
-      return { entry };
+      return await this.#annotate(entry, workload, signal);
     }
     const limitMs = policy.rollout.availableWithinMs;
     const waitedMs = clock.monotonic() - course.touchedAt;
@@ -107,8 +108,22 @@ export class Advance {
     const pods = (await api.pods(workload, signal)).filter(({ deleting }) => !deleting);
     const [drifted] = driftedOf(pods, policy, this.#parts);
     if (drifted === undefined) return ended(entry, "Done");
+    if (annotation !== entry.fingerprint) return ended(entry, "Failed", takenOut(drifted));
     if (waitedMs < limitMs) return { entry, note: `pod ${drifted.name} still differs` };
     return ended(entry, "Failed", stillDiffers(drifted));
+  }
+
+  async #annotate(entry: RolloutEntry, workload: Workload, signal: AbortSignal): Promise<Step> {
+    this.#requireLeadership();
+    try {
+      await this.#parts.api.annotate(workload, entry.fingerprint, signal);
+      return { entry };
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      if (error.isConflict || error.isNotFound) return { entry, isWithdrawn: true };
+      if (!isRefusal(error)) throw error;
+      return ended(entry, "Failed", `the API server refuses its annotation: ${error.message}`);
+    }
   }
 
   async #evict(
@@ -123,7 +138,9 @@ export class Advance {
     const limitMs = policy.rollout.availableWithinMs;
     const pods = await api.pods(workload, signal);
     const drifted = driftedOf(pods, policy, this.#parts);
-    course.targets ??= new Set(pods.map(({ uid }) => uid));
+    course.targets ??= new Set(
+      pods.flatMap(({ uid, createdAt }) => (course.isOwn || createdAt <= entry.startedAt ? [uid] : [])),
+    );
     const { targets } = course;
     // What came after the beginning and differs all the same would differ for ever.
     const isCurrent = entry.fingerprint === fingerprintOf(policy);
@@ -145,14 +162,20 @@ export class Advance {
 
   async #evictPod(
     entry: RolloutEntry,
-    pod: PodRecord,
+    pod: WorkloadPod,
     course: Course,
     limitMs: number,
     signal: AbortSignal,
   ): Promise<Step> {
     const { api, clock, metrics } = this.#parts;
     this.#requireLeadership();
-    const evicted = await api.evict(pod, signal);
+    let evicted: Evicted;
+    try {
+      evicted = await api.evict(pod, signal);
+    } catch (error) {
+      if (!(error instanceof KubeError && isRefusal(error))) throw error;
+      return ended(entry, "Failed", `the API server refuses the eviction of pod ${pod.name}: ${error.message}`);
+    }
     metrics.rollouts.podEvictions.inc({ result: evicted.kind });
     const now = clock.monotonic();
     if (evicted.kind !== "Refused") {
@@ -172,15 +195,35 @@ export class Advance {
   }
 }
 
+function keyOf({ uid, fingerprint }: RolloutEntry): string {
+  return `${uid}/${fingerprint}`;
+}
+
+function courseOf(isOwn: boolean, clock: Clock): Course {
+  return { isOwn, touchedAt: clock.monotonic(), targets: undefined, refused: undefined };
+}
+
 /** As many pods are ready as it wants, and none is on its way out: one at a time. */
-function isWhole(workload: Workload, pods: readonly PodRecord[]): boolean {
+function isWhole(workload: Workload, pods: readonly WorkloadPod[]): boolean {
   const isLeaving = pods.some(({ deleting }) => deleting);
   const ready = pods.filter((pod) => pod.ready && !pod.deleting).length;
   return isSettled(workload) && !isLeaving && ready >= workload.replicas;
 }
 
-function stillDiffers({ name }: PodRecord): string {
+/** Asking again would bring the same answer. */
+function isRefusal({ status, isUnauthorized, isTooManyRequests }: KubeError): boolean {
+  return status >= 400 && status < 500 && !isUnauthorized && !isTooManyRequests;
+}
+
+function stillDiffers({ name }: WorkloadPod): string {
   return `its new pod ${name} differs from the policy too: admission did not change it`;
+}
+
+function takenOut({ name }: WorkloadPod): string {
+  return (
+    `the annotation ${ROLLOUT_ANNOTATION} was taken out of its pod template before pod ${name} was replaced: ` +
+    "let the tool that did it ignore the annotation"
+  );
 }
 
 function ended(entry: RolloutEntry, result: RolloutEntry["result"], message?: string): Step {

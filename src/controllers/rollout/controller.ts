@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock/clock.ts";
+import { HygeiaError } from "../../errors.ts";
 import { Controller, type ReconcileContext, type Result } from "../../kube/controller.ts";
 import type { EventRecorder } from "../../kube/event-recorder.ts";
 import { KubeError } from "../../kube/http-errors.ts";
@@ -48,6 +49,7 @@ type RollingPolicy = CompiledPolicy & { readonly rollout: RolloutRules };
 
 /** What is known of one policy in this leadership. */
 interface Known {
+  readonly policy: string;
   readonly uid: string;
   readonly memory: RolloutMemory;
   readonly looks: Map<string, Look & { readonly at: number }>;
@@ -153,7 +155,7 @@ export class RolloutController {
     if (known?.uid === policy.uid) return known;
     const memory = await RolloutMemory.load(this.#parts.transport, policy, signal);
     if (memory === undefined) return undefined;
-    const fresh = { uid: policy.uid, memory, looks: new Map() };
+    const fresh = { policy: policy.name, uid: policy.uid, memory, looks: new Map() };
     this.#known.set(policy.name, fresh);
     return fresh;
   }
@@ -201,12 +203,13 @@ export class RolloutController {
       const { mayDisrupt } = this.#plan(policy, known, new Map());
       const step = await this.#advance.step(entry, policy, mayDisrupt, signal);
       if (step.note !== undefined) notes.push(`${entry.name}: ${step.note}`);
+      if (step.isWithdrawn === true) await this.#withdraw(known, entry, signal);
       if (step.entry.result === "Started") continue;
       // A failure counts for the policy as it is now, also where it was begun by an earlier state of it.
       const isFailed = step.entry.result === "Failed";
       const after = isFailed ? { ...step.entry, fingerprint: fingerprintOf(policy) } : step.entry;
       const others = known.memory.entries.filter((other) => other !== entry);
-      await known.memory.save(withEntry(others, after), signal);
+      await this.#save(known, withEntry(others, after), signal);
       known.looks.delete(keyOfWorkload(entry));
       this.#told(policy, after);
       log[isFailed ? "warn" : "info"](
@@ -269,7 +272,7 @@ export class RolloutController {
   }
 
   /** Remembers it first, then sets to work: a crash in between is told from a revert by the workload's generation. */
-  async #start(policy: RollingPolicy, { memory }: Known, workload: Workload, signal: AbortSignal): Promise<void> {
+  async #start(policy: RollingPolicy, known: Known, workload: Workload, signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts;
     const { namespace, kind, name, uid, generation } = workload;
     const fingerprint = fingerprintOf(policy);
@@ -285,10 +288,32 @@ export class RolloutController {
       result: "Started",
       message: undefined,
     };
-    const entries = withoutStale(memory.entries, fingerprint, clock.wall());
-    await memory.save(withEntry(entries, entry), signal);
+    const entries = withoutStale(known.memory.entries, fingerprint, clock.wall());
+    await this.#save(known, withEntry(entries, entry), signal);
     this.#told(policy, entry);
-    await this.#advance.step(entry, policy, true, signal);
+    this.#advance.begin(entry);
+    // Anything else is found out by the next look.
+    const { isWithdrawn } = await this.#advance.step(entry, policy, true, signal);
+    if (isWithdrawn === true) await this.#withdraw(known, entry, signal);
+  }
+
+  /** As if it had never been begun. */
+  async #withdraw(known: Known, entry: RolloutEntry, signal: AbortSignal): Promise<void> {
+    known.looks.delete(keyOfWorkload(entry));
+    const others = known.memory.entries.filter((other) => other !== entry);
+    await this.#save(known, others, signal);
+  }
+
+  /** @throws HygeiaError, KubeError */
+  async #save({ policy, memory }: Known, entries: readonly RolloutEntry[], signal: AbortSignal): Promise<void> {
+    if (!this.#parts.isLeader()) throw new HygeiaError("NotLeading", "this replica leads no more");
+    try {
+      await memory.save(entries, signal);
+    } catch (error) {
+      // What is remembered is not known any more: it is read anew.
+      this.#known.delete(policy);
+      throw error;
+    }
   }
 
   #told(policy: CompiledPolicy, entry: RolloutEntry): void {

@@ -33,11 +33,11 @@ export function templateObstacle(
 }
 
 /** Those that would be made otherwise if they were created now. */
-export function driftedOf(
-  pods: readonly PodRecord[],
+export function driftedOf<P extends PodRecord>(
+  pods: readonly P[],
   policy: CompiledPolicy,
   { policies, sites, excluded }: JudgingParts,
-): PodRecord[] {
+): P[] {
   return pods.filter((pod) => {
     const { podPolicy } = policy;
     if (podPolicy === undefined || excluded.has(pod.namespace)) return false;
