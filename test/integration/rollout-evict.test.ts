@@ -56,9 +56,11 @@ test("a budget that allows nothing keeps every pod; one that allows one sees the
   // Asked again, as often as the API server asks for.
   await eventually("another was refused", async () => (await evictions("Refused")) >= 2, 60_000);
   expect((await shop.pods()).map(({ metadata }) => metadata.uid).toSorted()).toEqual(before);
-  const waiting = await shop.untilRolledOut("RollingOut", operator);
-  const { message } = waiting.conditions?.find(({ type }) => type === "RolledOut") ?? {};
-  expect(message).toMatch(/a PodDisruptionBudget holds back db-\d/);
+  await eventually("the policy's status says what holds it back", async () => {
+    const { conditions } = await shop.untilRolledOut("RollingOut", operator);
+    const { message } = conditions?.find(({ type }) => type === "RolledOut") ?? {};
+    return /a PodDisruptionBudget holds back db-\d/.test(message ?? "");
+  });
 
   await stage.client.patch(`${budgetPath(shop)}/db`, { spec: { minAvailable: 3 } });
   const { rollouts } = await shop.untilRolledOut("Complete", operator);
