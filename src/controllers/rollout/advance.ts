@@ -19,7 +19,7 @@ export interface Step {
 }
 
 export interface AdvanceParts extends JudgingParts {
-  readonly api: RolloutApi;
+  readonly api: Pick<RolloutApi, "workload" | "annotate" | "pods" | "evict">;
   /** False from the moment this replica may not act any more. */
   readonly isLeader: () => boolean;
   readonly clock: Clock;
@@ -30,7 +30,7 @@ export interface AdvanceParts extends JudgingParts {
 interface Course {
   /** This replica began it. */
   readonly isOwn: boolean;
-  /** When it was last touched, or first seen under way. */
+  /** When it was last touched, or first seen under way; with Evict, when it was last seen whole. */
   touchedAt: number;
   /** Evict: pods that were there at the beginning, or when this replica took over, and not younger than the roll-out. */
   targets: ReadonlySet<string> | undefined;
@@ -151,6 +151,8 @@ export class Advance {
     const progress = progressOf(workload, waitedMs, limitMs, isWhole(workload, pods));
     if (progress.kind === "Failed") return ended(entry, "Failed", progress.message);
     if (progress.kind === "Progressing") return { entry, note: `${drifted.length} pods still differ` };
+    // What is missing from now on is missing since now.
+    course.touchedAt = clock.monotonic();
     const [next] = drifted;
     if (next === undefined || !isCurrent) return ended(entry, "Done");
     const now = clock.monotonic();
