@@ -4,7 +4,15 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { hold, KubeProxy } from "../env/proxy/index.ts";
 import type { Operator } from "../support/operator.ts";
 import { eventually } from "../support/operator-wait.ts";
-import { annotationOf, isServing, obeys, type Pod, RolloutStage, type Shop } from "../support/rollout-stage.ts";
+import {
+  annotationOf,
+  isServing,
+  obeys,
+  type Pod,
+  RolloutStage,
+  type Shop,
+  type Workload,
+} from "../support/rollout-stage.ts";
 
 let stage: RolloutStage;
 let proxy: KubeProxy;
@@ -72,6 +80,18 @@ test("a budget that allows nothing keeps every pod; one that allows one sees the
   expect((await shop.pods()).map(obeys)).toEqual([true, true, true, true]);
   // The pods alone were touched.
   expect(annotationOf(await shop.workload("StatefulSet", "db"))).toBeUndefined();
+});
+
+test("without a budget too the next pod goes only when the one before is counted on again", async () => {
+  const shop = await stage.shop("no-budget");
+  await shop.create("StatefulSet", "db", 3, { minReadySeconds: 3 });
+  await shop.untilSettled("StatefulSet");
+  const history = await shop.history(shop.pathOf("StatefulSet"));
+  await shop.enforce({ strategy: "Evict" });
+  await shop.untilRolledOut("Complete", operator);
+  expect((await shop.pods()).map(obeys)).toEqual([true, true, true]);
+  const available = (await history.states<Workload>()).map((state) => state.get("db")?.status?.availableReplicas);
+  expect(Math.min(...available.map((count) => count ?? 0))).toBe(2);
 });
 
 test("a pod of the same name that came meanwhile is spared", async () => {
