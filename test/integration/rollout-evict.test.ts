@@ -21,7 +21,7 @@ let operator: Operator;
 beforeAll(async () => {
   stage = await RolloutStage.start();
   proxy = await KubeProxy.start(stage.controlPlane);
-  operator = await stage.operator(proxy);
+  operator = await stage.operator({ proxy });
 });
 
 afterAll(async () => {

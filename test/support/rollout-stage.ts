@@ -82,13 +82,14 @@ export class RolloutStage {
     this.#scope = scope;
   }
 
-  static async start(): Promise<RolloutStage> {
+  /** @param parts of config/ that are applied after config/default, whose webhook is left out */
+  static async start(parts = ["config/default-policy", "config/rollout"]): Promise<RolloutStage> {
     const scope = new Scope();
     try {
       const controlPlane = await startControlPlane({ controllerManager: true, kwok: true, nodes: 2, scope });
       await installOperator(controlPlane);
       const { kubectl, kubeconfig } = controlPlane;
-      for (const part of ["config/default-policy", "config/rollout"]) {
+      for (const part of parts) {
         await execute(kubectl, [
           `--kubeconfig=${kubeconfig}`,
           "apply",
@@ -110,15 +111,23 @@ export class RolloutStage {
     await this.#scope.stop();
   }
 
-  /** The operator with exactly the rights of config/default-policy and config/rollout. */
-  async operator(proxy?: KubeProxy): Promise<Operator> {
+  /** The operator with exactly the rights of what was applied. */
+  async operator(
+    options: { readonly proxy?: KubeProxy; readonly flags?: Readonly<Record<string, string>> } = {},
+  ): Promise<Operator> {
     const operator = await startOperator({
       cluster: this.controlPlane,
       flags: { admission: "policy" },
-      ...(proxy === undefined ? {} : { proxy }),
+      ...options,
     });
     await operator.untilReady();
     return operator;
+  }
+
+  /** A port of 127.0.0.1, the stage's own until it stops. */
+  async freePort(): Promise<number> {
+    const [port = 0] = await this.#scope.ports(1);
+    return port;
   }
 
   /** A namespace of that name, with the policy of that name in charge of its pods once {@link Shop.enforce} is called. */
