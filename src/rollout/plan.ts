@@ -3,9 +3,9 @@ import { type Hold, keyOfWorkload, type RolloutEntry, type RolloutRules, workloa
 import type { Obstacle } from "./workload.ts";
 
 /** As the schema of a report has it. */
-export const MAX_ENTRIES = 1_000;
+const MAX_ENTRIES = 1_000;
 /** Room for the entries in a report, as JSON, in bytes. */
-export const MAX_ENTRY_BYTES = 256 * 1024;
+const MAX_ENTRY_BYTES = 256 * 1024;
 const HOUR_MS = 3_600_000;
 
 /** What a look at a workload found. */

@@ -19,7 +19,7 @@ const POLICIES = "/apis/hygeia.dev/v1alpha1/registrationpolicies";
 const WITHIN_MS = 120_000;
 /** A pod with this annotation never starts with a dnsConfig (kwok-stages.yaml). */
 export const BREAKS_WITH_DNS = { "test.hygeia.dev/starts": "WithoutDNSConfig" };
-export const ANNOTATION = "hygeia.dev/rollout";
+const ANNOTATION = "hygeia.dev/rollout";
 
 const plurals = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
 export type Kind = keyof typeof plurals;
