@@ -151,7 +151,8 @@ describe("a workload under way by its template", () => {
     expect(await world.step()).toMatchObject({ entry: { result: "Started" }, note: "1/2 updated" });
     world.counts = { ...world.counts, updatedReplicas: 2 };
     expect(await world.step()).toMatchObject({ entry: { result: "Started" }, note: "pod db-0 still differs" });
-    world.list = [world.pod("db-0", OBEYS), world.pod("old", {}, { deleting: true })];
+    const ended = world.pod("evicted by its node", {}, { phase: "Failed" });
+    world.list = [world.pod("db-0", OBEYS), world.pod("old", {}, { deleting: true }), ended];
     expect(await world.result()).toBe("Done");
     expect(world.calls).toHaveLength(1);
   });

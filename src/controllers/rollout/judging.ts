@@ -40,6 +40,8 @@ export function driftedOf<P extends PodRecord>(
 ): P[] {
   return pods.filter((pod) => {
     const { podPolicy } = policy;
+    // One that has ended may stay for long, and nobody replaces it.
+    if (pod.phase === "Succeeded" || pod.phase === "Failed") return false;
     if (podPolicy === undefined || excluded.has(pod.namespace)) return false;
     if (policies.forPod(pod)?.name !== policy.name) return false;
     const site = sites.siteOf(pod.namespace, podPolicy);
