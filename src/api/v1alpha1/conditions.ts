@@ -253,7 +253,10 @@ export const POLICY_CONDITIONS = {
         says: "schedule or timeZone of spec.rollout.maintenanceWindow can not be understood.",
       },
       OutsideWindow: { status: "False", says: "The maintenance window is closed." },
-      AdmissionInactive: { status: "False", says: "Nothing changes new pods now, or not for certain: they would differ too." },
+      AdmissionInactive: {
+        status: "False",
+        says: "Nothing changes new pods now, or not for certain: they would differ too.",
+      },
       EvictionsBehind: {
         status: "False",
         says: "Self-preservation, a view that is not fresh or a used-up budget keeps the evictor from following.",
