@@ -122,6 +122,32 @@ test("a pod of the same name that came meanwhile is spared", async () => {
   expect((await evictions("Changed")) - changed).toBe(1);
 });
 
+test("paused half-way it evicts no further pod, and goes on when it is active again", async () => {
+  const shop = await stage.shop("paused");
+  await shop.create("StatefulSet", "db", 4, { minReadySeconds: 3 });
+  await shop.untilSettled("StatefulSet");
+  await shop.enforce({ strategy: "Evict" });
+  await eventually("the first pod is replaced", async () => (await shop.pods()).some(obeys), 60_000);
+  await shop.enforce({ strategy: "Evict", state: "Paused" });
+  const { rollouts } = await shop.untilRolledOut("Paused", operator);
+  expect(rollouts).toMatchObject({ state: "Waiting", pending: 1 });
+  const rest = (await shop.pods()).filter((pod) => !obeys(pod)).map(({ metadata }) => metadata.uid);
+  expect(rest.length).toBeGreaterThan(0);
+  // Also when another process takes over.
+  await operator.restart();
+  await operator.untilReady();
+  await eventually("it knows again what is to come", async () => {
+    const metrics = await operator.metrics();
+    return metrics.sum("hygeia_rollout_workloads", { policy: "paused", state: "Pending" }) === 1;
+  });
+  const uids = (await shop.pods()).map(({ metadata }) => metadata.uid);
+  expect(uids).toEqual(expect.arrayContaining(rest));
+
+  await shop.enforce({ strategy: "Evict", state: "Active" });
+  await shop.untilRolledOut("Complete", operator);
+  expect((await shop.pods()).map(obeys)).toEqual([true, true, true, true]);
+});
+
 test("a workload of one replica is left alone, and the report says why", async () => {
   const shop = await stage.shop("single");
   await shop.create("StatefulSet", "db", 1);
