@@ -25,6 +25,16 @@ module.exports = {
       to: { pathNot: "^src/(lint|net|api/v1alpha1)/", dependencyTypesNot: onlyTypes },
     },
     {
+      name: "what-is-rolled-out-is-pure",
+      comment: "rollout/ but for its requests follows from what is handed in; its window asks a cron library",
+      severity: "error",
+      from: { path: "^src/rollout/", pathNot: "(\\.test|/api)\\.ts$" },
+      to: {
+        pathNot: "^src/(rollout/(?!api\\.ts)|cluster/selector\\.ts|api/v1alpha1/)|^node_modules/croner/",
+        dependencyTypesNot: onlyTypes,
+      },
+    },
+    {
       name: "plan-follows-verdict",
       severity: "error",
       from: { path: "^src/verdict/", pathNot: "\\.test\\.ts$" },
@@ -40,13 +50,13 @@ module.exports = {
       name: "kube-knows-nobody",
       severity: "error",
       from: { path: "^src/kube/" },
-      to: { path: "^src/(cluster|registry|verdict|plan|eviction|admission|lint|controllers)/" },
+      to: { path: "^src/(cluster|registry|verdict|plan|eviction|admission|rollout|lint|controllers)/" },
     },
     {
       name: "cluster-knows-kube-only",
       severity: "error",
       from: { path: "^src/cluster/", pathNot: "\\.test\\.ts$" },
-      to: { path: "^src/(registry|verdict|plan|eviction|admission|lint|controllers)/" },
+      to: { path: "^src/(registry|verdict|plan|eviction|admission|rollout|lint|controllers)/" },
     },
     {
       name: "what-is-done-to-a-pod-is-pure",
@@ -63,6 +73,13 @@ module.exports = {
       severity: "error",
       from: { path: "^src/", pathNot: "^src/(eviction|controllers/instance)/" },
       to: { path: "^src/eviction/(evictor|releaser)\\.ts$", dependencyTypesNot: onlyTypes },
+    },
+    {
+      name: "one-caller-of-the-roll-out",
+      comment: "only the roll-out's controller has pods replaced",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/(rollout|controllers/rollout)/" },
+      to: { path: "^src/rollout/api\\.ts$", dependencyTypesNot: onlyTypes },
     },
     { name: "nobody-imports-main", severity: "error", from: {}, to: { path: "^src/main\\.ts$" } },
     {

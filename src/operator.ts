@@ -25,8 +25,11 @@ import { collectRegistryGauges } from "./controllers/registry/gauges.ts";
 import { projectRegistry, type RegistryObject } from "./controllers/registry/registry-object.ts";
 import { Registries } from "./controllers/registry/registry-set.ts";
 import { secretsIn } from "./controllers/registry/secrets.ts";
+import { admissionProblem } from "./controllers/rollout/admission.ts";
+import { RolloutController } from "./controllers/rollout/controller.ts";
 import { ReportController } from "./controllers/report/controller.ts";
 import { storedEvictions } from "./controllers/report/stored-evictions.ts";
+import type { CompiledPolicy } from "./controllers/types.ts";
 import { QuorumPods } from "./eviction/quorum-pods.ts";
 import { HygeiaError } from "./errors.ts";
 import type { Flags } from "./flags.ts";
@@ -76,6 +79,7 @@ export class Operator {
   readonly #policyStatus: PolicyStatusController;
   readonly #registryStatus: RegistryStatusController;
   readonly #reports: ReportController;
+  readonly #rollouts: RolloutController;
   readonly #policyReflector: Reflector<PolicyObject>;
   readonly #registryReflector: Reflector<RegistryObject>;
   readonly #clusterUid = Promise.withResolvers<string>();
@@ -195,9 +199,25 @@ export class Operator {
       log,
       metrics,
     };
-    this.#policyStatus = new PolicyStatusController(writing);
+    this.#policyStatus = new PolicyStatusController({
+      ...writing,
+      rollouts: {
+        of: (policy) => this.#rollouts.of(policy),
+        subscribe: (listener) => this.#rollouts.subscribe(listener),
+      },
+    });
+    this.#rollouts = new RolloutController({
+      ...writing,
+      census: this.#policyStatus.census,
+      admissionProblem: (policy) => this.#admissionProblem(policy),
+      isLeader: () => this.#election.isValid(),
+    });
     this.#registryStatus = new RegistryStatusController(writing);
-    this.#reports = new ReportController({ ...writing, pods: this.#policyStatus.census });
+    this.#reports = new ReportController({
+      ...writing,
+      pods: this.#policyStatus.census,
+      rollouts: this.#rollouts,
+    });
     this.#connect();
   }
 
@@ -259,6 +279,17 @@ export class Operator {
     const current = [namespaces, nodes, this.#policyReflector.freshness()];
     const isCurrent = current.every((kind) => kind?.synced === true && kind.caughtUpTo >= since);
     return isCurrent && services?.synced === true && this.#server.minor !== undefined;
+  }
+
+  /** Why new pods would not be made to obey a policy; undefined when they would. */
+  #admissionProblem({ name, generation }: CompiledPolicy): string | undefined {
+    return admissionProblem({
+      generation,
+      isKnown: this.#knowsWhatPodsObey(),
+      standing: this.#admissionPolicies.standingOf(name),
+      webhookProblem: this.#webhook.problem,
+      now: this.#parts.clock.monotonic(),
+    });
   }
 
   /** Resolves when the part has ended; ends everything when it failed, or ended before it was told to. */
@@ -345,7 +376,14 @@ export class Operator {
   /** Everything that only the leader does. Resolves when nothing of it is under way any more. */
   async #lead(signal: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([signal, this.#broken.signal]);
-    const parts = [this.#instances, this.#admissionPolicies, this.#policyStatus, this.#registryStatus, this.#reports];
+    const parts = [
+      this.#instances,
+      this.#admissionPolicies,
+      this.#policyStatus,
+      this.#registryStatus,
+      this.#reports,
+      this.#rollouts,
+    ];
     await Promise.all(parts.map((part) => this.#guard(part.run(stop), stop)));
   }
 

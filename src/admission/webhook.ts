@@ -118,6 +118,15 @@ export class AdmissionWebhook {
     return [{ name: "webhook", problem }];
   }
 
+  /** Why this replica's webhook does not change new pods; undefined when it does, as far as is known. */
+  get problem(): string | undefined {
+    const { settings } = this.#options;
+    if (!this.#isOn || (settings.certificateDirectory === undefined && this.#configuration.record === undefined)) {
+      return `there is no MutatingWebhookConfiguration ${settings.configurationName}`;
+    }
+    return this.ready().find(({ problem }) => problem !== undefined)?.problem;
+  }
+
   /**
    * Works until the signal aborts, and then goes on answering for a few seconds, until nobody asks any more.
    * @throws HygeiaError `ListenFailed`

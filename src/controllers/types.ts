@@ -3,6 +3,7 @@ import type { NamingRule } from "../cluster/service-index.ts";
 import type { PodRecord } from "../cluster/types.ts";
 import type { ViewProblem } from "../kube/types.ts";
 import type { PlanRules } from "../plan/types.ts";
+import type { RolloutRules } from "../rollout/types.ts";
 import type { RegistryAdapter, RegistryReader, RestorePayload } from "../registry/port.ts";
 import type { EvidenceClass, Judgement, VerdictKind } from "../verdict/types.ts";
 
@@ -24,6 +25,8 @@ export interface CompiledPolicy {
   /** What it wants of pods; undefined when it wants nothing of them. */
   readonly podPolicy: PodPolicy | undefined;
   readonly naming: NamingRule | undefined;
+  /** How pods that differ are replaced; undefined when they are not. */
+  readonly rollout?: RolloutRules | undefined;
 }
 
 /** The policies in force, best first: highest priority, then the older, then by name. */

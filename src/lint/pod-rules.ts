@@ -1,6 +1,6 @@
 /**
- * The rules between fields that the API server applies to a spec as a whole, and to `spec.dns`, `spec.keepalive` and
- * `spec.lifecycle` (crds/), for a policy that no API server has seen. That a keepalive fits into its paths is lintKeepalive()'s to say.
+ * The rules between fields that the API server applies to a spec as a whole, and to `spec.dns`, `spec.keepalive`,
+ * `spec.lifecycle` and `spec.rollout` (crds/), for a policy that no API server has seen. That a keepalive fits into its paths is lintKeepalive()'s to say.
  */
 import { parseDuration } from "../api/v1alpha1/duration.ts";
 import type {
@@ -8,21 +8,26 @@ import type {
   RegistrationPolicyDns,
   RegistrationPolicyKeepalive,
   RegistrationPolicyLifecycle,
+  RegistrationPolicyRollout,
   RegistrationPolicySpec,
 } from "../api/v1alpha1/index.ts";
 import { canonicalIp } from "../net/address.ts";
 import { MAX_SEARCH_CHARACTERS, searchLength } from "./resolver.ts";
 
-type Parts = Pick<RegistrationPolicySpec, "registration" | "dns" | "keepalive" | "lifecycle">;
+/** Of the schema. */
+const MOST_AT_ONCE_WITH_EVICT = 5;
+
+type Parts = Pick<RegistrationPolicySpec, "registration" | "dns" | "keepalive" | "lifecycle" | "rollout">;
 
 /** @param spec that fits the schema */
 export function podRuleProblems(spec: Parts): readonly FieldProblem[] {
-  const { dns, keepalive, lifecycle } = spec;
+  const { dns, keepalive, lifecycle, rollout } = spec;
   return [
     ...emptySpecProblems(spec),
     ...(dns === undefined ? [] : dnsProblems(dns)),
     ...(keepalive === undefined ? [] : keepaliveProblems(keepalive)),
     ...(lifecycle === undefined ? [] : lifecycleProblems(lifecycle)),
+    ...(rollout === undefined ? [] : rolloutProblems(rollout)),
   ];
 }
 
@@ -96,6 +101,29 @@ function lifecycleProblems({
     "spec.lifecycle.preStopSleepSeconds",
     "must be less than terminationGracePeriodSeconds: the sleep is part of the grace period",
   );
+}
+
+function rolloutProblems({
+  strategy,
+  maxConcurrentWorkloads,
+  availableWithin,
+  maintenanceWindow,
+}: RegistrationPolicyRollout): FieldProblem[] {
+  return [
+    ...problem(
+      strategy === "Evict" && maxConcurrentWorkloads > MOST_AT_ONCE_WITH_EVICT,
+      "spec.rollout.maxConcurrentWorkloads",
+      `must be at most ${MOST_AT_ONCE_WITH_EVICT} with strategy Evict: nothing is added before a pod is taken away`,
+    ),
+    ...outside("spec.rollout.availableWithin", availableWithin, "10s", "24h", "10m"),
+    ...(maintenanceWindow === undefined ? [] : windowProblems(maintenanceWindow)),
+  ];
+}
+
+/** A schedule that only its reader understands is no rule of the API server: the policy's condition RolledOut tells of it. */
+function windowProblems(window: NonNullable<RegistrationPolicyRollout["maintenanceWindow"]>): FieldProblem[] {
+  const field = "spec.rollout.maintenanceWindow.duration";
+  return outside(field, window.duration, "1m", "168h", "2h");
 }
 
 function outside(field: string, value: string | undefined, from: string, to: string, example: string): FieldProblem[] {

@@ -202,6 +202,27 @@ export function createMetrics(options: MetricsOptions) {
       ),
     },
 
+    rollouts: {
+      total: counter(
+        "hygeia_rollouts_total",
+        "Workloads of a policy that were begun (Started) or ended, by strategy and result.",
+        ["policy", "strategy", "result"],
+      ),
+      workloads: gauge(
+        "hygeia_rollout_workloads",
+        "Workloads in the roll-out of a policy's present generation, by state (Done, Current, Pending, Failed, NotPossible).",
+        ["policy", "state"],
+      ),
+      stopped: gauge("hygeia_rollout_stopped", "1 while a failed workload stops a policy's roll-out, else 0.", [
+        "policy",
+      ]),
+      podEvictions: counter(
+        "hygeia_rollout_pod_evictions_total",
+        "Pods that a roll-out asked to be evicted, by the API server's answer (Evicted, Refused, Changed).",
+        ["result"],
+      ),
+    },
+
     registry: {
       viewAge: gauge(
         "hygeia_registry_view_age_seconds",

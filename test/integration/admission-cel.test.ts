@@ -268,6 +268,10 @@ describe("of several policies that match a pod", () => {
     podSelector: { matchExpressions: [{ key: "prio", operator: "Exists" }] },
   };
   const second: Match = { namespaceSelector: undefined, podSelector: shop.podSelector };
+  const elsewhere: Match = {
+    namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "nowhere" } },
+    podSelector: undefined,
+  };
   const rows: Readonly<Record<string, readonly [labels: Readonly<Record<string, string>>, seconds: number]>> = {
     "the first wins whole": [{ prio: "", app: "shop", "example.com/tier": "front" }, 101],
     "the second wins where a label of the first is missing": [{ prio: "", app: "shop" }, 102],
@@ -282,15 +286,17 @@ describe("of several policies that match a pod", () => {
     "the first wins with another value": [{ prio: "", app: "web", "example.com/tier": "front", env: "live" }, 101],
     "the last has the rest": [{ prio: "", app: "web" }, 103],
     "none has what none matches": [{ app: "other" }, 30],
+    "one that comes after a policy of another namespace has its own": [{ case: "elsewhere" }, 104],
   };
 
   beforeAll(async () => {
     await install(mutatingPolicy(source("first", grace(101), { match: odd })));
     await install(mutatingPolicy(source("second", grace(102), { match: second, before: [odd] })));
     await install(mutatingPolicy(source("third", grace(103), { match: all, before: [odd, second] })));
+    await install(mutatingPolicy(source("elsewhere", grace(104), { before: [elsewhere] })));
     await untilRead("priority");
   });
-  afterAll(async () => remove(["first", "second", "third", "priority"]));
+  afterAll(async () => remove(["first", "second", "third", "elsewhere", "priority"]));
 
   test.each(Object.entries(rows))("%s", async (_, [labels, seconds]) => {
     const namespace = await namespaceWith({});
@@ -300,7 +306,7 @@ describe("of several policies that match a pod", () => {
       namespace,
     );
     expect(spec["terminationGracePeriodSeconds"]).toBe(seconds);
-    const applied = { 101: "first@3", 102: "second@3", 103: "third@3" }[seconds];
+    const applied = { 101: "first@3", 102: "second@3", 103: "third@3", 104: "elsewhere@3" }[seconds];
     expect(metadata.annotations?.["hygeia.dev/applied"]).toBe(applied);
   });
 });

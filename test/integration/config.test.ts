@@ -93,6 +93,7 @@ describe("kubectl apply -k config/default", () => {
       "registrationpolicy.hygeia.dev",
       "registrationpolicy.hygeia.dev",
       "registrationpolicy.hygeia.dev",
+      "registrationpolicy.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
       "registry.hygeia.dev",
@@ -307,12 +308,14 @@ describe("what the operator may do", () => {
   test("docs/permissions.md gives a reason for every verb, and for no other", async () => {
     const manifests = [...(await build("config/default")), ...(await build("config/dry-run"))];
     manifests.push(...(await build("config/admission-policy")), ...(await build("config/admission-check")));
+    manifests.push(...(await build("config/rollout")));
     const ours = [
       "hygeia-manager-role",
       "hygeia-webhook-ca-role",
       "hygeia-pod-dry-run-role",
       "hygeia-admission-policy-role",
       "hygeia-admission-check-role",
+      "hygeia-rollout-role",
     ];
     const granted = manifests
       .filter(({ kind, metadata }) => /^(Cluster)?Role$/.test(kind) && ours.includes(metadata.name))

@@ -179,6 +179,17 @@ describe("limits", () => {
           paths: each(16, (i) => ({ name: `path-${i}`, idleTimeout: "00100h00001m00001s", tcpKeepalive: "Counts" })),
         },
         lifecycle: { terminationGracePeriodSeconds: 3600, preStopSleepSeconds: 3000 },
+        rollout: {
+          strategy: "Evict",
+          maxConcurrentWorkloads: 5,
+          perHour: 1000,
+          availableWithin: "00000h00010m00001s",
+          maintenanceWindow: {
+            schedule: "*/5 0-23 1-31 1-12 0-6",
+            timeZone: "Europe/Berlin",
+            duration: "00001h00001m",
+          },
+        },
       },
     );
     const answer = await dryRun(subject);
@@ -261,6 +272,7 @@ describe("kubectl", () => {
           foreign: 6,
           resurrected: 0,
         },
+        rollouts: { state: "Waiting", done: 12, pending: 288, progress: "12/300", current: ["shop/Deployment/web"] },
         evicted: 42,
         lastEviction: NOW,
         registries: "main, backup(Down)",
@@ -277,10 +289,20 @@ describe("kubectl", () => {
     const shown = ["shown", "Enforce", "True", "main, backup(Down)", "180", "3", "42", "170/178"];
     expect(row?.slice(0, 8)).toEqual(shown);
     const [wideHead, wideRow] = await columns("rpol", "shown", "-o", "wide");
-    const wide = ["PRIORITY", "MATCHED", "SUSPECT", "CONTESTED", "UNKNOWN", "BLOCKED", "LAST-EVICTION", "AGE"];
+    const wide = [
+      "ROLLOUT",
+      "PRIORITY",
+      "MATCHED",
+      "SUSPECT",
+      "CONTESTED",
+      "UNKNOWN",
+      "BLOCKED",
+      "LAST-EVICTION",
+      "AGE",
+    ];
     expect(wideHead?.slice(8)).toEqual(wide);
-    expect(wideRow?.slice(8, 14)).toEqual(["7", "181", "2", "1", "4", "UnexplainedBudget"]);
-    expect(wideRow?.[14]).toMatch(/^\d+[dy]/);
+    expect(wideRow?.slice(8, 15)).toEqual(["12/300", "7", "181", "2", "1", "4", "UnexplainedBudget"]);
+    expect(wideRow?.[15]).toMatch(/^\d+[dy]/);
   });
 
   test("get shows a report at a glance; a full one is accepted, a larger one refused", async () => {

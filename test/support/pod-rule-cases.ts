@@ -1,10 +1,11 @@
-/** What the rules of the CRD for spec.dns, spec.keepalive and spec.lifecycle let through and what they refuse. */
+/** What the rules of the CRD for spec.dns, spec.keepalive, spec.lifecycle and spec.rollout let through and what they refuse. */
 
 /** The parts of a RegistrationPolicy's spec that are about pods. */
 export interface PodSpecs {
   readonly dns?: object;
   readonly keepalive?: object;
   readonly lifecycle?: object;
+  readonly rollout?: object;
 }
 
 export interface PodRuleCase {
@@ -23,6 +24,9 @@ const option = (fields: object): PodSpecs => dns({ options: [fields] });
 const keepalive = (fields: object): PodSpecs => ({ keepalive: { ...TIMES, ...fields } });
 const path = (fields: object): PodSpecs => keepalive({ paths: [{ name: "nlb", ...fields }] });
 const lifecycle = (fields: object): PodSpecs => ({ lifecycle: fields });
+const rollout = (fields: object): PodSpecs => ({ dns: {}, rollout: fields });
+const maintenance = (duration: string): PodSpecs =>
+  rollout({ maintenanceWindow: { schedule: "0 2 * * 1-5", duration } });
 
 /** Nine domains that make a search line of so many characters. */
 function searchesOf(length: number): string[] {
@@ -146,6 +150,32 @@ export const POD_RULES: Record<string, PodRuleCase> = {
       lifecycle({ terminationGracePeriodSeconds: 30, preStopSleepSeconds: 30 }),
       lifecycle({ terminationGracePeriodSeconds: 5, preStopSleepSeconds: 60 }),
     ],
+  },
+  "few workloads are evicted from at the same time": {
+    message: "spec.rollout.maxConcurrentWorkloads must be at most 5 with strategy Evict",
+    field: "spec.rollout",
+    accepted: [
+      rollout({ strategy: "Evict", maxConcurrentWorkloads: 5 }),
+      rollout({ strategy: "Evict" }),
+      rollout({ strategy: "Template", maxConcurrentWorkloads: 20 }),
+      rollout({ maxConcurrentWorkloads: 20 }),
+    ],
+    refused: [
+      rollout({ strategy: "Evict", maxConcurrentWorkloads: 6 }),
+      rollout({ strategy: "Evict", maxConcurrentWorkloads: 20 }),
+    ],
+  },
+  "a workload has some time to become available, and not for ever": {
+    message: "spec.rollout.availableWithin must be a duration from 10s to 24h",
+    field: "spec.rollout.availableWithin",
+    accepted: ["10s", "24h", "1h30m"].map((availableWithin) => rollout({ availableWithin })),
+    refused: ["9s", "24h1s", "25h"].map((availableWithin) => rollout({ availableWithin })),
+  },
+  "a maintenance window is open for a while": {
+    message: "spec.rollout.maintenanceWindow.duration must be a duration from 1m to 168h",
+    field: "spec.rollout.maintenanceWindow.duration",
+    accepted: ["1m", "2h", "168h"].map(maintenance),
+    refused: ["0m", "169h", "10081m"].map(maintenance),
   },
 };
 

@@ -3,18 +3,20 @@ import { PROBE_ANNOTATION } from "../review.ts";
 import { ADMISSION_LABEL, IGNORE_ANNOTATION } from "../types.ts";
 import { celString } from "./literal.ts";
 import { celSelector } from "./selector.ts";
-import type { CelSource, Match } from "./types.ts";
+import type { CelSource, CelVariable, Match } from "./types.ts";
 
 /** The kubelet's own annotation on the pod that mirrors a static one. */
 const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
-/** The API server reads no expression of more than 100,000 characters, and takes 64 conditions. */
-const MAX_CONDITION_CHARS = 50_000;
-const MAX_CONDITIONS = 64;
+/** The API server reads no expression of more than 100,000 characters. */
+const MAX_EXPRESSION_CHARS = 50_000;
+const MAX_EXPRESSIONS = 60;
 
 /** The pods that a policy is in charge of, as the API server's admission policies say it. */
 export interface Charge {
   readonly matchConstraints: object;
   readonly matchConditions: readonly { readonly name: string; readonly expression: string }[];
+  /** No condition could say this: it is not told the namespace. All must hold, or the pod is left alone. */
+  readonly inCharge: readonly CelVariable[];
 }
 
 /** Undefined where more policies come before it than the API server can be told of. */
@@ -28,9 +30,9 @@ export function chargeOf({ match, before, excluded }: CelSource): Charge | undef
     },
     { name: "not-static", expression: `!(${has(MIRROR_ANNOTATION)})` },
     { name: "no-probe", expression: `!(request.?dryRun.orValue(false) && ${has(PROBE_ANNOTATION)})` },
-    ...noneBefore(before),
   ];
-  if (matchConditions.length > MAX_CONDITIONS) return undefined;
+  const inCharge = noneBefore(before);
+  if (inCharge.length > MAX_EXPRESSIONS) return undefined;
   return {
     matchConstraints: {
       matchPolicy: "Equivalent",
@@ -49,6 +51,7 @@ export function chargeOf({ match, before, excluded }: CelSource): Charge | undef
       }),
     },
     matchConditions,
+    inCharge,
   };
 }
 
@@ -63,17 +66,17 @@ function withRequirement(
 }
 
 /** No policy that comes before this one matches the pod: the first in charge is in charge whole. */
-function noneBefore(before: readonly Match[]): { name: string; expression: string }[] {
-  const conditions: string[] = [];
+function noneBefore(before: readonly Match[]): CelVariable[] {
+  const expressions: string[] = [];
   for (const match of before) {
     const selected = [
       celSelector(match.namespaceSelector, "namespaceObject.metadata"),
       celSelector(match.podSelector, "object.metadata"),
     ].filter((expression) => expression !== "true");
     const free = selected.length === 0 ? "false" : `!(${selected.join(" && ")})`;
-    const last = conditions.at(-1);
-    if (last === undefined || last.length + free.length > MAX_CONDITION_CHARS) conditions.push(free);
-    else conditions[conditions.length - 1] = `${last} && ${free}`;
+    const last = expressions.at(-1);
+    if (last === undefined || last.length + free.length > MAX_EXPRESSION_CHARS) expressions.push(free);
+    else expressions[expressions.length - 1] = `${last} && ${free}`;
   }
-  return conditions.map((expression, i) => ({ name: `in-charge-${i}`, expression }));
+  return expressions.map((expression, i) => ({ name: `in_charge_${i}`, expression }));
 }

@@ -43,19 +43,21 @@ export function compiledName(policy: string): string {
 export function mutatingPolicy(source: CelSource): Compiled | undefined {
   const charge = chargeOf(source);
   if (charge === undefined) return undefined;
+  const { inCharge, ...constraints } = charge;
   const { variables, parts } = celPolicy(source.policy, source.facts);
+  const applies = [...inCharge.map(({ name }) => `variables.${name}`), "variables.fits"].join(" && ");
   const operations = [...parts.map((part) => part.operations), annotationOperations()].join(" + ");
   return compiled(
     source,
     "MutatingAdmissionPolicy",
     {},
     {
-      ...charge,
+      ...constraints,
       failurePolicy: "Ignore",
       reinvocationPolicy: "IfNeeded",
-      variables,
+      variables: [...inCharge, ...variables],
       // One list, so that a pod gets all of it or nothing.
-      mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: `variables.fits ? (${operations}) : []` } }],
+      mutations: [{ patchType: "JSONPatch", jsonPatch: { expression: `${applies} ? (${operations}) : []` } }],
     },
   );
 }
@@ -67,18 +69,20 @@ export function mutatingPolicy(source: CelSource): Compiled | undefined {
 export function validatingPolicy(source: CelSource): Compiled | undefined {
   const charge = chargeOf(source);
   if (charge === undefined) return undefined;
+  const { inCharge, ...constraints } = charge;
   const { variables, parts } = celPolicy(source.policy, source.facts);
+  const spared = inCharge.map((variable) => `!variables.${variable.name} || `).join("");
   const { name } = source.policy;
   return compiled(
     source,
     "ValidatingAdmissionPolicy",
     { validationActions: ["Warn", "Audit"] },
     {
-      ...charge,
+      ...constraints,
       failurePolicy: "Ignore",
-      variables,
+      variables: [...inCharge, ...variables],
       validations: parts.map(({ part, changes, differences }) => ({
-        expression: `!(${changes}) || !variables.fits`,
+        expression: `${spared}!(${changes}) || !variables.fits`,
         message: `RegistrationPolicy ${name}: the pod does not have what ${part} asks for`,
         messageExpression: `${celString(`RegistrationPolicy ${name} wants, and the pod does not have: `)} + (${differences}).join("; ")`,
       })),

@@ -230,6 +230,41 @@ export const POLICY_CONDITIONS = {
       },
     },
   },
+  RolledOut: {
+    meaning: "No workload is left whose pods spec.rollout would replace.",
+    reasons: {
+      Complete: { status: "True", says: "Every workload with pods that differed was rolled out, or there was none." },
+      NotConfigured: { status: "True", says: "spec.rollout is absent or None, or the policy wants nothing of pods." },
+      NotAccepted: { status: "Unknown", says: "The policy is not in force: condition Accepted does not hold." },
+      NotJudgedYet: { status: "Unknown", says: "Pods have not been judged since the policy came or changed." },
+      RollingOut: { status: "False", says: "Workloads are being rolled out." },
+      NotPossible: {
+        status: "False",
+        says: "What is left can not be rolled out as it is (DaemonSets, OnDelete, one replica, ...): do it by hand.",
+      },
+      Stopped: {
+        status: "False",
+        says: "A workload did not become available, or its new pods differ too; a change of the spec lets it go on.",
+      },
+      Paused: { status: "False", says: "spec.rollout.state is Paused." },
+      Audit: { status: "False", says: "spec.mode is not Enforce, or the operator runs with --dry-run." },
+      InvalidWindow: {
+        status: "False",
+        says: "schedule or timeZone of spec.rollout.maintenanceWindow can not be understood.",
+      },
+      OutsideWindow: { status: "False", says: "The maintenance window is closed." },
+      AdmissionInactive: {
+        status: "False",
+        says: "Nothing changes new pods now, or not for certain: they would differ too.",
+      },
+      EvictionsBehind: {
+        status: "False",
+        says: "Self-preservation, a view that is not fresh or a used-up budget keeps the evictor from following.",
+      },
+      PerHour: { status: "False", says: "spec.rollout.perHour is used up for the moment." },
+      MemoryFull: { status: "False", says: "The report can not remember more workloads for this generation." },
+    },
+  },
 } as const satisfies Record<string, ConditionDoc>;
 
 type Conditions<T extends Record<string, ConditionDoc>> = {

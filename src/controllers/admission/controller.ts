@@ -56,6 +56,8 @@ interface Term {
   /** Monotonic milliseconds. */
   servedAt: number;
   desired: readonly Desired[];
+  /** When what changes pods last changed, by the name of the RegistrationPolicy; monotonic milliseconds. */
+  readonly changedAt: Map<string, number>;
   /** Monotonic milliseconds when all was as desired. */
   lookedAt: number;
 }
@@ -127,7 +129,15 @@ export class AdmissionController implements AdmissionStandings {
         this.changed();
       },
     });
-    const term: Term = { store, watch, served: undefined, servedAt: -Infinity, desired: [], lookedAt: -Infinity };
+    const term: Term = {
+      store,
+      watch,
+      served: undefined,
+      servedAt: -Infinity,
+      desired: [],
+      changedAt: new Map(),
+      lookedAt: -Infinity,
+    };
     return term;
   }
 
@@ -148,7 +158,7 @@ export class AdmissionController implements AdmissionStandings {
     const isDue = now - term.lookedAt >= LOOK_EVERY_MS;
     if (!isDue && way === this.#way && sameContent(desired, term.desired)) return;
     term.lookedAt = -Infinity;
-    const standings = await this.#write(term.store, desired, way, served, signal);
+    const standings = await this.#write(term, desired, way, served, signal);
     term.desired = desired;
     // What failed is tried again the next time.
     if ([...standings.values()].every(({ problem }) => problem === undefined)) term.lookedAt = now;
@@ -158,7 +168,7 @@ export class AdmissionController implements AdmissionStandings {
   }
 
   async #write(
-    store: AdmissionPolicyStore,
+    { store, changedAt }: Term,
     desired: readonly Desired[],
     way: Way,
     served: Served,
@@ -168,30 +178,39 @@ export class AdmissionController implements AdmissionStandings {
     const objects = desired.flatMap(({ mutating = [], validating = [] }) => [...mutating, ...validating]);
     await store.remove(found, new Set(objects.map(({ kind, metadata }) => keyOf(kind, metadata.name))), signal);
     const standings = new Map<string, AdmissionStanding>();
-    const writeBoth = async (compiled: Compiled | undefined): Promise<string | undefined> => {
+    const writeBoth = async (compiled: Compiled | undefined, onWritten?: () => void): Promise<string | undefined> => {
       for (const object of compiled ?? []) {
-        const problem = await this.#writeOne(store, object, found, signal);
+        const { problem, isWritten } = await this.#writeOne(store, object, found, signal);
+        if (isWritten) onWritten?.();
         if (problem !== undefined) return problem;
       }
       return undefined;
     };
     // The last in charge first: it then leaves pods alone before another takes them over, and none has two.
-    for (const { name, mutating, validating, leftOut, isTooDeep } of desired.toReversed()) {
-      const problem = await writeBoth(mutating);
+    for (const { name, generation, mutating, validating, leftOut, isTooDeep } of desired.toReversed()) {
+      const problem = await writeBoth(mutating, () => changedAt.set(name, this.#parts.clock.monotonic()));
       const { validating: availability } = served;
       const checkProblem = availability === "Usable" ? await writeBoth(validating) : noCheck[availability];
-      standings.set(name, { way, leftOut, isTooDeep, problem, checkProblem });
+      standings.set(name, {
+        way,
+        generation,
+        changedAt: mutating === undefined ? undefined : changedAt.get(name),
+        leftOut,
+        isTooDeep,
+        problem,
+        checkProblem,
+      });
     }
     return standings;
   }
 
-  /** @returns why it could not be written, for a person */
+  /** @returns why it could not be written, for a person, and whether it was */
   async #writeOne(
     store: AdmissionPolicyStore,
     object: Compiled[number],
     found: Parameters<AdmissionPolicyStore["write"]>[1],
     signal: AbortSignal,
-  ): Promise<string | undefined> {
+  ): Promise<{ readonly problem?: string; readonly isWritten: boolean }> {
     const { log, metrics } = this.#parts;
     const { kind, metadata } = object;
     try {
@@ -200,13 +219,15 @@ export class AdmissionController implements AdmissionStandings {
         log.info({ kind, name: metadata.name }, "admission policy written");
         metrics.admission.policyWrites.inc({ kind, result });
       }
-      return undefined;
+      return { isWritten: result === "Written" };
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof KubeError)) throw error;
       metrics.admission.policyWrites.inc({ kind, result: error.code });
       log.warn({ err: error, kind, name: metadata.name }, "an admission policy could not be written");
-      return `${kind} ${metadata.name}: ${error.code}: ${error.message}`.slice(0, LONGEST_PROBLEM);
+      const problem = `${kind} ${metadata.name}: ${error.code}: ${error.message}`.slice(0, LONGEST_PROBLEM);
+      // The answer may have been lost after it was written.
+      return { problem, isWritten: true };
     }
   }
 }
@@ -217,5 +238,13 @@ const LONGEST_PROBLEM = 400;
 /** How a policy stands of which nothing is written, be it that nothing is to be. */
 function unwritten(way: Way): AdmissionStanding | undefined {
   if (way === "NotKnownYet" || way === "Policy" || way === "Webhook") return undefined;
-  return { way, leftOut: [], isTooDeep: false, problem: undefined, checkProblem: undefined };
+  return {
+    way,
+    generation: undefined,
+    changedAt: undefined,
+    leftOut: [],
+    isTooDeep: false,
+    problem: undefined,
+    checkProblem: undefined,
+  };
 }

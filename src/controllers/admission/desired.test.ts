@@ -51,8 +51,10 @@ function desired(specs: Readonly<Record<string, Fields>>, parts: Partial<Desired
 
 const NDOTS = { dns: { ndots: 2 } };
 
+/** What keeps the policy from pods that others are in charge of. */
 function conditions(one: ReturnType<typeof desired>[number] | undefined): string {
-  return JSON.stringify(one?.mutating?.[0].spec["matchConditions"]);
+  const variables = one?.mutating?.[0].spec["variables"] as readonly { readonly name: string }[] | undefined;
+  return JSON.stringify(variables?.filter(({ name }) => name.startsWith("in_charge")));
 }
 
 describe("what is written", () => {
@@ -123,6 +125,15 @@ describe("the policy that is first in charge", () => {
     const written = desired({ all: NDOTS, front: { priority: 9, match, ...fields } });
     expect(written.map(({ name }) => name)).toEqual(["all"]);
     expect(conditions(written[0])).toContain("tier");
+  });
+
+  test("is told by its namespace only where the API server tells an expression the namespace", () => {
+    const namespaceSelector = { matchLabels: { team: "a" } };
+    const [, second] = desired({ all: NDOTS, front: { ...NDOTS, priority: 9, match: { namespaceSelector } } });
+    expect(conditions(second)).toContain("namespaceObject");
+    for (const [policy] of [second?.mutating ?? [], second?.validating ?? []]) {
+      expect(JSON.stringify(policy?.spec["matchConditions"])).not.toContain("namespaceObject");
+    }
   });
 
   test("that matches everything leaves nothing", () => {

@@ -7,6 +7,8 @@ import type { Served, Way } from "./way.ts";
 /** What one RegistrationPolicy is compiled to. */
 export interface Desired {
   readonly name: string;
+  /** Of the RegistrationPolicy. */
+  readonly generation: number;
   /** Undefined where pods are not changed this way. */
   readonly mutating: Compiled | undefined;
   /** Undefined where the kind can not be written. */
@@ -30,7 +32,7 @@ export interface DesiredSources {
 export function desiredObjects({ policies, factsFor, excluded, way, served }: DesiredSources): Desired[] {
   const desired: Desired[] = [];
   const before: Match[] = [];
-  for (const { name, uid, spec, plan, podPolicy } of policies) {
+  for (const { name, uid, generation, spec, plan, podPolicy } of policies) {
     const { namespaceSelector, podSelector } = spec.match;
     const match: Match = { namespaceSelector, podSelector };
     const facts = podPolicy === undefined || plan.mode !== "Enforce" ? undefined : factsFor(podPolicy);
@@ -39,6 +41,7 @@ export function desiredObjects({ policies, factsFor, excluded, way, served }: De
       const mutating = way === "Policy" ? mutatingPolicy(source) : undefined;
       desired.push({
         name,
+        generation,
         mutating,
         validating: served.validating === "Usable" ? validatingPolicy(source) : undefined,
         leftOut: leftOut(podPolicy, facts),

@@ -3,6 +3,10 @@ import type { Way } from "./way.ts";
 /** How one RegistrationPolicy stands with the admission of pods. */
 export interface AdmissionStanding {
   readonly way: Way;
+  /** Of the policy, when this was found; undefined where it holds for every policy. */
+  readonly generation: number | undefined;
+  /** Monotonic milliseconds when the objects that change pods last changed; undefined where there are none. */
+  readonly changedAt: number | undefined;
   /** Parts that no pod gets, with field and reason. */
   readonly leftOut: readonly string[];
   /** Too many policies come before it. */

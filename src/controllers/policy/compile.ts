@@ -17,6 +17,8 @@ import { HygeiaError } from "../../errors.ts";
 import type { ObjectIdentity } from "../../kube/types.ts";
 import { keepaliveNests } from "../../lint/keepalive.ts";
 import { emptySpecProblems } from "../../lint/pod-rules.ts";
+import { compileRollout } from "../../rollout/compile.ts";
+import type { RolloutRules } from "../../rollout/types.ts";
 import type { CompiledPolicy } from "../types.ts";
 
 /** A policy whose two selectors can be asked one at a time, so that the namespace's answer can be kept. */
@@ -107,6 +109,7 @@ function compileParsed(policy: RegistrationPolicy): MatchingPolicy {
     selectsPod: (pod) => pods(pod.labels),
     matches: (pod, namespaceLabels) => pods(pod.labels) && namespaces(namespaceLabels),
     podPolicy: readPodPolicy(policy),
+    rollout: readRollout(spec),
     ...registrationRules(spec),
   };
 }
@@ -168,6 +171,15 @@ function readPodPolicy(policy: RegistrationPolicy): PodPolicy | undefined {
   } catch (error) {
     if (!(error instanceof HygeiaError)) throw error;
     throw new Refusal("InvalidSpec", error.message, { cause: error });
+  }
+}
+
+function readRollout({ rollout }: RegistrationPolicySpec): RolloutRules | undefined {
+  try {
+    return compileRollout(rollout);
+  } catch (error) {
+    if (!(error instanceof HygeiaError)) throw error;
+    throw new Refusal("InvalidSpec", `spec.rollout: ${error.message}`, { cause: error });
   }
 }
 

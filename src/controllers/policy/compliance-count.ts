@@ -23,6 +23,14 @@ export interface ComplianceCount {
   readonly unknown: number;
   /** Drifted ones before exempt ones, the largest first; at most as many as a report holds. */
   readonly findings: readonly PodFinding[];
+  /** Every workload with pods that drifted, by PodRecord.workload; absent where none did. */
+  readonly workloads?: ReadonlyMap<string, DriftedWorkload>;
+}
+
+/** Pods of one workload that drifted, however they differ. */
+export interface DriftedWorkload {
+  readonly pods: number;
+  readonly example: PodRecord;
 }
 
 /** As a report's schema has it. */
@@ -52,7 +60,18 @@ export class ComplianceTally {
   get count(): ComplianceCount {
     const { Compliant: compliant, Drifted: drifted, Exempt: exempt } = this.#states;
     const findings = [...sorted(this.#findings.Drifted), ...sorted(this.#findings.Exempt)].slice(0, MAX_POD_FINDINGS);
-    return { compliant, drifted, exempt, unknown: this.#unknown, findings };
+    const figures = { compliant, drifted, exempt, unknown: this.#unknown, findings };
+    return drifted === 0 ? figures : { ...figures, workloads: this.#workloads() };
+  }
+
+  #workloads(): ReadonlyMap<string, DriftedWorkload> {
+    const workloads = new Map<string, { pods: number; readonly example: PodRecord }>();
+    for (const { pods, example } of this.#findings.Drifted.values()) {
+      const known = workloads.get(example.workload);
+      if (known === undefined) workloads.set(example.workload, { pods, example });
+      else known.pods += pods;
+    }
+    return workloads;
   }
 }
 

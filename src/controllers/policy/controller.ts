@@ -10,6 +10,7 @@ import type { Registries } from "../registry/registry-set.ts";
 import { conditionChanges } from "../status/conditions.ts";
 import { StatusWriter } from "../status/status-writer.ts";
 import type { InstanceSummary } from "../types.ts";
+import type { RolloutStanding } from "../rollout/standing.ts";
 import { Census, type CensusParts, type CountedCluster } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
 import { collectPodGauges } from "./gauges.ts";
@@ -28,6 +29,11 @@ export interface PolicyStatusParts {
   readonly excluded: ReadonlySet<string>;
   readonly summary: InstanceSummary;
   readonly admission: AdmissionStandings;
+  /** How roll-outs stand. */
+  readonly rollouts: {
+    of(policy: string): RolloutStanding | undefined;
+    subscribe(listener: (policy: string) => void): () => void;
+  };
   readonly transport: Pick<KubeTransport, "request">;
   readonly recorder: Pick<EventRecorder, "publish">;
   /** A view whose age exceeds this is not acted on, milliseconds. */
@@ -85,6 +91,7 @@ export class PolicyStatusController {
       summary.subscribe(soon),
       census.subscribe(all),
       admission.subscribe(all),
+      this.#parts.rollouts.subscribe(soon),
       collectPodGauges(metrics, policies, census),
     ];
     all();
@@ -130,6 +137,7 @@ export class PolicyStatusController {
       podsOnly: new Set(
         Iterator.from(policies.values()).flatMap(({ name, registries: named }) => (named.size === 0 ? [name] : [])),
       ),
+      rollout: this.#parts.rollouts.of(name),
       dryRun,
       clusterDomain,
       admission: admission.standingOf(name),

@@ -48,6 +48,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     quarantined: 0,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     podsOnly: new Set(),
+    rollout: undefined,
     dryRun: false,
     clusterDomain: "cluster.local",
     admission: admission(),
@@ -56,7 +57,16 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
 }
 
 function admission(part: Partial<AdmissionStanding> = {}): AdmissionStanding {
-  return { way: "Policy", leftOut: [], isTooDeep: false, problem: undefined, checkProblem: undefined, ...part };
+  return {
+    way: "Policy",
+    generation: 1,
+    changedAt: 0,
+    leftOut: [],
+    isTooDeep: false,
+    problem: undefined,
+    checkProblem: undefined,
+    ...part,
+  };
 }
 
 function brief(part: Partial<PolicyFacts>): Record<string, string> {

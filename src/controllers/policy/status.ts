@@ -13,6 +13,7 @@ import type { PolicyPods } from "./census.ts";
 import type { PolicyObject } from "./compile.ts";
 import { complianceFigures, podsCompliant } from "./compliance-status.ts";
 import { dnsSafe, keepaliveNested } from "./pod-conditions.ts";
+import { rolledOut, rolloutFigures, type RolloutStanding } from "../rollout/standing.ts";
 import type { RegistryStanding } from "./standing.ts";
 import type { Tally } from "./tally.ts";
 
@@ -33,6 +34,8 @@ export interface PolicyFacts {
   readonly evicted: Tally | undefined;
   /** Names of the policies in force without spec.registration. */
   readonly podsOnly: ReadonlySet<string>;
+  /** Undefined where the policy asks for no roll-outs, and until it is known how they stand. */
+  readonly rollout: RolloutStanding | undefined;
   /** The operator treats every policy as one of mode Audit. */
   readonly dryRun: boolean;
   /** For example `cluster.local`. */
@@ -67,6 +70,7 @@ export function policyFigures(facts: PolicyFacts): RegistrationPolicyStatus {
   return {
     ...(pods === undefined ? {} : { pods: { matched: pods.matched, ...complianceFigures(facts) } }),
     ...(registered ? { instances: countsOf(instances) } : {}),
+    ...rolloutFigures(facts.rollout, facts.object.generation),
     ...(isTold ? { evicted: evicted.total } : {}),
     ...(evicted?.last === undefined ? {} : { lastEviction: secondTime(evicted.last) }),
     ...(registered ? { registries: describeRegistries(registries) } : {}),
@@ -87,6 +91,7 @@ export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[]
     appliedToNewPods(facts),
     keepaliveNested(object.compilation),
     dnsSafe(object.compilation, clusterDomain),
+    rolledOutOf(facts),
   ];
   return [readyOf(facts, accepted, superseded), accepted, blockedOf(facts), superseded, ...pods];
 }
@@ -199,6 +204,19 @@ function unjudged(winners: readonly (readonly [string, number])[]): string {
   if (count === 0) return "";
   const whose = winners.length === 1 ? `"${winners[0]?.[0]}" has` : `${winners.length} of them have`;
   return `; ${whose} no spec.registration, so what ${count === 1 ? "1 pod registers" : `${count} pods register`} is judged by nobody`;
+}
+
+function rolledOutOf({ object: { compilation, generation }, rollout }: PolicyFacts): Says<"RolledOut"> {
+  const type = "RolledOut";
+  if (!compilation.accepted) {
+    return { type, reason: "NotAccepted", message: "the policy is not in force: see condition Accepted" };
+  }
+  const { rollout: rules, podPolicy } = compilation.policy;
+  if (rules === undefined) {
+    return { type, reason: "NotConfigured", message: "spec.rollout asks for nothing: pods that differ are reported" };
+  }
+  if (podPolicy === undefined) return { type, reason: "NotConfigured", message: "the policy wants nothing of pods" };
+  return rolledOut(rollout, generation);
 }
 
 function countsOf(counts: InstanceCounts): RegistrationPolicyInstances {

@@ -10,6 +10,7 @@ import { secondTime } from "../../clock/format.ts";
 import { formatEndpoints } from "../../registry/endpoint.ts";
 import type { RestorePayload } from "../../registry/port.ts";
 import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
+import type { RolloutStanding } from "../rollout/standing.ts";
 import type { ComplianceCount } from "../policy/compliance-count.ts";
 import { cut, LONGEST } from "./cut.ts";
 import { podFindingOf, podSummary } from "./pod-findings.ts";
@@ -28,6 +29,8 @@ export interface ReportFacts {
   readonly earlier: readonly RegistrationReportEviction[];
   /** How pods stand to what the policy wants of them; undefined where it wants nothing. */
   readonly pods?: ComplianceCount | undefined;
+  /** Why workloads are not rolled out, by PodRecord.workload. */
+  readonly obstacles?: RolloutStanding["obstacles"] | undefined;
   /** What the report says, where what it says of pods is to stay: they have not been judged yet. */
   readonly podsBefore?: RegistrationReportStatus | undefined;
 }
@@ -74,9 +77,12 @@ interface PodList {
   readonly summary: Partial<RegistrationReportSummary>;
 }
 
-function podList({ pods, podsBefore }: ReportFacts): PodList {
+function podList({ pods, podsBefore, obstacles }: ReportFacts): PodList {
   if (pods !== undefined) {
-    const findings = fitting(pods.findings.map(podFindingOf), MAX_POD_BYTES);
+    const findings = fitting(
+      pods.findings.map((finding) => podFindingOf(finding, obstacles)),
+      MAX_POD_BYTES,
+    );
     return { findings, summary: podSummary(pods, findings) };
   }
   const { podsDrifted, podsExempt, podsOmitted } = podsBefore?.summary ?? {};

@@ -17,6 +17,7 @@ import type { KubeTransport } from "../../kube/transport.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Census } from "../policy/census.ts";
+import type { RolloutStanding } from "../rollout/standing.ts";
 import type { Policies } from "../policy/policy-set.ts";
 import { STATUS_FIELD_MANAGER } from "../status/status-writer.ts";
 import type { CompiledPolicy, InstanceSummary } from "../types.ts";
@@ -26,6 +27,7 @@ export interface ReportParts {
   readonly policies: Policies;
   readonly summary: InstanceSummary;
   readonly pods: Pick<Census, "of" | "subscribe">;
+  readonly rollouts?: { of(policy: string): RolloutStanding | undefined };
   readonly transport: Pick<KubeTransport, "request">;
   readonly clock: Clock;
   readonly log: Logger;
@@ -146,11 +148,12 @@ export class ReportController {
   #podsOf(
     { name, generation, podPolicy }: CompiledPolicy,
     { status }: Written,
-  ): Pick<ReportFacts, "pods" | "podsBefore"> {
+  ): Pick<ReportFacts, "pods" | "podsBefore" | "obstacles"> {
     if (podPolicy === undefined) return {};
     const known = this.#parts.pods.of(name);
     const isJudged = known?.generation === generation && known.compliance.unknown === 0;
-    return isJudged ? { pods: known.compliance } : { podsBefore: status };
+    if (!isJudged) return { podsBefore: status };
+    return { pods: known.compliance, obstacles: this.#parts.rollouts?.of(name)?.obstacles };
   }
 
   /** Makes sure that the report exists and is the policy's; knows afterwards what it says. @throws KubeError */
@@ -170,7 +173,9 @@ export class ReportController {
         },
       },
     });
-    const { status } = (result.outcome === "Applied" ? result.object : {}) as Partial<RegistrationReport>;
+    const object = (result.outcome === "Applied" ? result.object : {}) as Partial<RegistrationReport>;
+    // What is remembered of roll-outs is written by them.
+    const status = object.status && withoutRollouts(object.status);
     const earlier = known?.uid === uid ? known.earlier : (status?.evictions ?? []);
     const report = { uid, earlier, status, reviewedAt: now };
     this.#written.set(name, report);
@@ -198,4 +203,10 @@ export class ReportController {
       signal,
     };
   }
+}
+
+function withoutRollouts(status: RegistrationReportStatus): RegistrationReportStatus {
+  const own = { ...status };
+  delete own.rollouts;
+  return own;
 }

@@ -1,5 +1,6 @@
 import type { RegistrationReportPodFinding, RegistrationReportSummary } from "../../api/v1alpha1/index.ts";
 import type { ComplianceCount, PodFinding } from "../policy/compliance-count.ts";
+import type { RolloutStanding } from "../rollout/standing.ts";
 import { cut } from "./cut.ts";
 
 /** As the schema has it. */
@@ -8,16 +9,14 @@ const MAX_TEXT = 256;
 const MAX_MESSAGE = 512;
 
 /** One entry of the report for pods that stand alike. */
-export function podFindingOf({
-  namespace,
-  workload,
-  pods,
-  example,
-  compliance,
-}: PodFinding): RegistrationReportPodFinding {
+export function podFindingOf(
+  { namespace, workload, pods, example, compliance }: PodFinding,
+  obstacles: RolloutStanding["obstacles"] | undefined,
+): RegistrationReportPodFinding {
   // A pod that belongs to nothing has its own UID there.
   const [, kind = "Pod", name = example] = workload.split("/");
   const { state, differences, skipped } = compliance;
+  const obstacle = obstacles?.get(workload);
   return {
     namespace,
     kind,
@@ -25,6 +24,9 @@ export function podFindingOf({
     pods,
     example,
     state: state === "Drifted" ? "Drifted" : "Exempt",
+    ...(state === "Drifted" && obstacle !== undefined
+      ? { rollout: cut(`${obstacle.reason}: ${obstacle.message}`, MAX_TEXT) }
+      : {}),
     ...(differences.length === 0
       ? {}
       : {

@@ -44,4 +44,12 @@ export const registrationPolicyFields: FieldTree = {
     paths: { name: true, preset: true, idleTimeout: true, tcpKeepalive: true },
   },
   lifecycle: { terminationGracePeriodSeconds: true, preStopSleepSeconds: true },
+  rollout: {
+    strategy: true,
+    state: true,
+    maxConcurrentWorkloads: true,
+    perHour: true,
+    availableWithin: true,
+    maintenanceWindow: { schedule: true, timeZone: true, duration: true },
+  },
 };

@@ -281,6 +281,7 @@ export interface RegistrationPolicySpec {
   dns?: RegistrationPolicyDns;
   keepalive?: RegistrationPolicyKeepalive;
   lifecycle?: RegistrationPolicyLifecycle;
+  rollout?: RegistrationPolicyRollout;
 }
 /**
  * Pods this policy is about. Both selectors must match; an absent or empty one matches everything.
@@ -541,6 +542,49 @@ export interface RegistrationPolicyLifecycle {
    */
   preStopSleepSeconds?: number;
 }
+/**
+ * How pods that differ from what dns, keepalive and lifecycle want are replaced. Only in mode Enforce, and only of Deployments and StatefulSets that roll out by themselves; what else differs is reported. One workload is rolled out once for a generation of the policy, whatever becomes of it. It stops at the first workload that does not become available again; a change of the policy's spec lets it go on.
+ */
+export interface RegistrationPolicyRollout {
+  /**
+   * None replaces nothing: what differs is reported. Template sets an annotation on the pod template of the workload, which then rolls out by its own strategy, as kubectl rollout restart has it. Evict evicts its differing pods one after the other, within their PodDisruptionBudgets; the new pod comes only after the old one has gone, so it takes at least two replicas.
+   */
+  strategy: "None" | "Template" | "Evict";
+  /**
+   * Active goes on by itself; Paused begins no further workload and evicts no further pod, while what was begun by Template ends.
+   */
+  state: "Active" | "Paused";
+  /**
+   * Workloads of this policy that are rolled out at the same time.
+   */
+  maxConcurrentWorkloads: number;
+  /**
+   * Workloads of this policy whose roll-out begins within any hour.
+   */
+  perHour: number;
+  /**
+   * How long a workload may take until all its replicas are available, new and as the policy wants them; with Evict, each pod. Then the roll-out stops. A Deployment's own progressDeadlineSeconds stops it sooner. A duration such as 10m.
+   */
+  availableWithin: string;
+  maintenanceWindow?: RegistrationPolicyMaintenanceWindow;
+}
+/**
+ * When a workload may be begun and a pod evicted; at any time when absent. What was begun ends, also after it.
+ */
+export interface RegistrationPolicyMaintenanceWindow {
+  /**
+   * When the window opens: minute, hour, day of the month, month and day of the week as cron has them, for example "0 2 * * 1-5".
+   */
+  schedule: string;
+  /**
+   * Name of the time zone of schedule in the IANA database, for example Europe/Berlin.
+   */
+  timeZone: string;
+  /**
+   * How long it stays open, such as 2h.
+   */
+  duration: string;
+}
 
 /**
  * What the operator sees. Written by the operator only.
@@ -552,6 +596,7 @@ export interface RegistrationPolicyStatus {
   observedGeneration?: number;
   pods?: RegistrationPolicyPods;
   instances?: RegistrationPolicyInstances;
+  rollouts?: RegistrationPolicyRollouts;
   /**
    * Instances removed under this policy so far.
    */
@@ -565,7 +610,7 @@ export interface RegistrationPolicyStatus {
    */
   registries?: string;
   /**
-   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. PodsCompliant: no pod differs from what dns, keepalive and lifecycle want. AppliedToNewPods: pods that are created are made to obey. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it.
+   * Ready sums up. Accepted: the policy can be understood and is in force. EvictionBlocked: a zombie is (or would be) left in place, the reason says by what. Superseded: other policies are in charge of some of the pods it matches. PodsCompliant: no pod differs from what dns, keepalive and lifecycle want. AppliedToNewPods: pods that are created are made to obey. KeepaliveNested: spec.keepalive fits into every path. DNSSafe: names that pods find without spec.dns are found with it. RolledOut: no workload is left that spec.rollout would replace pods of.
    *
    * @maxItems 16
    *
@@ -635,6 +680,43 @@ export interface RegistrationPolicyInstances {
    */
   unknown?: number;
 }
+/**
+ * How far the roll-out of the present generation is; absent where spec.rollout asks for none.
+ */
+export interface RegistrationPolicyRollouts {
+  /**
+   * Active: it goes on. Waiting: something holds it back for now, the condition RolledOut says what. Stopped: a workload failed. Complete: nothing is left to do.
+   */
+  state?: "Active" | "Waiting" | "Stopped" | "Complete";
+  /**
+   * Workloads rolled out.
+   */
+  done?: number;
+  /**
+   * Workloads with pods that differ, whose turn is to come.
+   */
+  pending?: number;
+  /**
+   * Workloads that did not become available, or whose new pods differ too.
+   */
+  failed?: number;
+  /**
+   * Workloads with pods that differ which can not be rolled out as they are; the report says why.
+   */
+  notPossible?: number;
+  /**
+   * Workloads rolled out, of those and the ones to come, for a person to read, such as 12/300.
+   */
+  progress?: string;
+  /**
+   * Workloads that are being rolled out, as namespace/kind/name.
+   *
+   * @maxItems 20
+   *
+   * Items: One workload.
+   */
+  current?: string[];
+}
 
 /**
  * What the operator found and did. Written by the operator only.
@@ -657,6 +739,12 @@ export interface RegistrationReportStatus {
    * @maxItems 200
    */
   findings?: RegistrationReportFinding[];
+  /**
+   * Workloads whose pods the policy has had replaced, so that none is rolled out twice for one generation of it, also after the operator was restarted. Those of an earlier generation are kept for an hour.
+   *
+   * @maxItems 1000
+   */
+  rollouts?: RegistrationReportRollout[];
   /**
    * The most recent evictions, newest first. Those that can still be undone by a release (result Quarantined) are kept whatever their age.
    *
@@ -721,6 +809,10 @@ export interface RegistrationReportPodFinding {
    * Drifted pods would be made otherwise if they were created now; for Exempt ones part of the policy is left out.
    */
   state: "Drifted" | "Exempt";
+  /**
+   * Why the operator does not replace the pods although spec.rollout asks for it, beginning with one CamelCase word; absent where it does, or is about to.
+   */
+  rollout?: string;
   /**
    * The fields that differ.
    *
@@ -832,6 +924,51 @@ export interface RegistrationReportFinding {
     | "SelfPreservation"
     | "RemovalNotPossible"
     | "Deleting";
+}
+/**
+ * One workload.
+ */
+export interface RegistrationReportRollout {
+  /**
+   * Its namespace.
+   */
+  namespace: string;
+  /**
+   * What it is.
+   */
+  kind: "Deployment" | "StatefulSet";
+  /**
+   * Its name.
+   */
+  name: string;
+  /**
+   * Its UID.
+   */
+  uid: string;
+  /**
+   * The policy and its generation, as the annotation hygeia.dev/rollout on the pod template has it.
+   */
+  fingerprint: string;
+  /**
+   * How its pods are replaced.
+   */
+  strategy?: "Template" | "Evict";
+  /**
+   * The workload's generation just before, which tells whether the annotation was set yet.
+   */
+  workloadGeneration?: number;
+  /**
+   * When it was begun.
+   */
+  startedAt: string;
+  /**
+   * Started: it is under way. Done: all replicas are available and as the policy wants them. Failed: they were not in time, which stopped the roll-out. Blocked: a PodDisruptionBudget allowed no eviction for so long. Gone: the workload was deleted meanwhile.
+   */
+  result: "Started" | "Done" | "Failed" | "Blocked" | "Gone";
+  /**
+   * Why, in a sentence.
+   */
+  message?: string;
 }
 /**
  * One instance that was taken out.

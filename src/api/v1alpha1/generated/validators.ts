@@ -3248,6 +3248,37 @@ const schema12 = {
           },
           required: [],
         },
+        rollout: {
+          type: "object",
+          properties: {
+            strategy: { type: "string", maxLength: 16, enum: ["None", "Template", "Evict"], default: "None" },
+            state: { type: "string", maxLength: 16, enum: ["Active", "Paused"], default: "Active" },
+            maxConcurrentWorkloads: { type: "integer", format: "int32", minimum: 1, maximum: 20, default: 1 },
+            perHour: { type: "integer", format: "int32", minimum: 1, maximum: 1000, default: 10 },
+            availableWithin: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(s|m|h)){1,3}$", default: "10m" },
+            maintenanceWindow: {
+              type: "object",
+              required: ["schedule", "duration", "timeZone"],
+              properties: {
+                schedule: {
+                  type: "string",
+                  minLength: 9,
+                  maxLength: 128,
+                  pattern: "^[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4}$",
+                },
+                timeZone: {
+                  type: "string",
+                  minLength: 1,
+                  maxLength: 64,
+                  pattern: "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$",
+                  default: "UTC",
+                },
+                duration: { type: "string", maxLength: 32, pattern: "^([0-9]{1,5}(m|h)){1,2}$" },
+              },
+            },
+          },
+          required: ["strategy", "state", "maxConcurrentWorkloads", "perHour", "availableWithin"],
+        },
       },
       required: ["mode", "priority", "match"],
     },
@@ -3259,6 +3290,9 @@ const pattern30 = new RegExp("^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?(\\.[a-z0-9_]([-a
 const pattern31 = new RegExp("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "u");
 const pattern32 = new RegExp("^([0-9]{1,5}(s|m|h)){1,3}$", "u");
 const pattern35 = new RegExp("^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$", "u");
+const pattern38 = new RegExp("^[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4}$", "u");
+const pattern39 = new RegExp("^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", "u");
+const pattern40 = new RegExp("^([0-9]{1,5}(m|h)){1,2}$", "u");
 
 function validate11(data, { instancePath = "", parentData, parentDataProperty, rootData = data } = {}) {
   let vErrors = null;
@@ -7164,8 +7198,607 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
             errors++;
           }
         }
+        if (data4.rollout !== undefined) {
+          let data76 = data4.rollout;
+          if (data76 && typeof data76 == "object" && !Array.isArray(data76)) {
+            if (data76.strategy === undefined) {
+              data76.strategy = "None";
+            }
+            if (data76.state === undefined) {
+              data76.state = "Active";
+            }
+            if (data76.maxConcurrentWorkloads === undefined) {
+              data76.maxConcurrentWorkloads = 1;
+            }
+            if (data76.perHour === undefined) {
+              data76.perHour = 10;
+            }
+            if (data76.availableWithin === undefined) {
+              data76.availableWithin = "10m";
+            }
+            if (data76.strategy === undefined) {
+              const err222 = {
+                instancePath: instancePath + "/spec/rollout",
+                schemaPath: "#/properties/spec/properties/rollout/required",
+                keyword: "required",
+                params: { missingProperty: "strategy" },
+                message: "must have required property '" + "strategy" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err222];
+              } else {
+                vErrors.push(err222);
+              }
+              errors++;
+            }
+            if (data76.state === undefined) {
+              const err223 = {
+                instancePath: instancePath + "/spec/rollout",
+                schemaPath: "#/properties/spec/properties/rollout/required",
+                keyword: "required",
+                params: { missingProperty: "state" },
+                message: "must have required property '" + "state" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err223];
+              } else {
+                vErrors.push(err223);
+              }
+              errors++;
+            }
+            if (data76.maxConcurrentWorkloads === undefined) {
+              const err224 = {
+                instancePath: instancePath + "/spec/rollout",
+                schemaPath: "#/properties/spec/properties/rollout/required",
+                keyword: "required",
+                params: { missingProperty: "maxConcurrentWorkloads" },
+                message: "must have required property '" + "maxConcurrentWorkloads" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err224];
+              } else {
+                vErrors.push(err224);
+              }
+              errors++;
+            }
+            if (data76.perHour === undefined) {
+              const err225 = {
+                instancePath: instancePath + "/spec/rollout",
+                schemaPath: "#/properties/spec/properties/rollout/required",
+                keyword: "required",
+                params: { missingProperty: "perHour" },
+                message: "must have required property '" + "perHour" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err225];
+              } else {
+                vErrors.push(err225);
+              }
+              errors++;
+            }
+            if (data76.availableWithin === undefined) {
+              const err226 = {
+                instancePath: instancePath + "/spec/rollout",
+                schemaPath: "#/properties/spec/properties/rollout/required",
+                keyword: "required",
+                params: { missingProperty: "availableWithin" },
+                message: "must have required property '" + "availableWithin" + "'",
+              };
+              if (vErrors === null) {
+                vErrors = [err226];
+              } else {
+                vErrors.push(err226);
+              }
+              errors++;
+            }
+            let data77 = data76.strategy;
+            if (!(data77 === "None" || data77 === "Template" || data77 === "Evict")) {
+              const err227 = {
+                instancePath: instancePath + "/spec/rollout/strategy",
+                schemaPath: "#/properties/spec/properties/rollout/properties/strategy/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.rollout.properties.strategy.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err227];
+              } else {
+                vErrors.push(err227);
+              }
+              errors++;
+            }
+            if (typeof data77 === "string") {
+              if (func2(data77) > 16) {
+                const err228 = {
+                  instancePath: instancePath + "/spec/rollout/strategy",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/strategy/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err228];
+                } else {
+                  vErrors.push(err228);
+                }
+                errors++;
+              }
+            } else {
+              const err229 = {
+                instancePath: instancePath + "/spec/rollout/strategy",
+                schemaPath: "#/properties/spec/properties/rollout/properties/strategy/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err229];
+              } else {
+                vErrors.push(err229);
+              }
+              errors++;
+            }
+            let data78 = data76.state;
+            if (!(data78 === "Active" || data78 === "Paused")) {
+              const err230 = {
+                instancePath: instancePath + "/spec/rollout/state",
+                schemaPath: "#/properties/spec/properties/rollout/properties/state/enum",
+                keyword: "enum",
+                params: { allowedValues: schema12.properties.spec.properties.rollout.properties.state.enum },
+                message: "must be equal to one of the allowed values",
+              };
+              if (vErrors === null) {
+                vErrors = [err230];
+              } else {
+                vErrors.push(err230);
+              }
+              errors++;
+            }
+            if (typeof data78 === "string") {
+              if (func2(data78) > 16) {
+                const err231 = {
+                  instancePath: instancePath + "/spec/rollout/state",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/state/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 16 },
+                  message: "must NOT have more than 16 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err231];
+                } else {
+                  vErrors.push(err231);
+                }
+                errors++;
+              }
+            } else {
+              const err232 = {
+                instancePath: instancePath + "/spec/rollout/state",
+                schemaPath: "#/properties/spec/properties/rollout/properties/state/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err232];
+              } else {
+                vErrors.push(err232);
+              }
+              errors++;
+            }
+            let data79 = data76.maxConcurrentWorkloads;
+            if (!(typeof data79 == "number" && !(data79 % 1) && !isNaN(data79) && isFinite(data79))) {
+              const err233 = {
+                instancePath: instancePath + "/spec/rollout/maxConcurrentWorkloads",
+                schemaPath: "#/properties/spec/properties/rollout/properties/maxConcurrentWorkloads/type",
+                keyword: "type",
+                params: { type: "integer" },
+                message: "must be integer",
+              };
+              if (vErrors === null) {
+                vErrors = [err233];
+              } else {
+                vErrors.push(err233);
+              }
+              errors++;
+            }
+            if (typeof data79 == "number" && isFinite(data79)) {
+              if (data79 > 20 || isNaN(data79)) {
+                const err234 = {
+                  instancePath: instancePath + "/spec/rollout/maxConcurrentWorkloads",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/maxConcurrentWorkloads/maximum",
+                  keyword: "maximum",
+                  params: { comparison: "<=", limit: 20 },
+                  message: "must be <= 20",
+                };
+                if (vErrors === null) {
+                  vErrors = [err234];
+                } else {
+                  vErrors.push(err234);
+                }
+                errors++;
+              }
+              if (data79 < 1 || isNaN(data79)) {
+                const err235 = {
+                  instancePath: instancePath + "/spec/rollout/maxConcurrentWorkloads",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/maxConcurrentWorkloads/minimum",
+                  keyword: "minimum",
+                  params: { comparison: ">=", limit: 1 },
+                  message: "must be >= 1",
+                };
+                if (vErrors === null) {
+                  vErrors = [err235];
+                } else {
+                  vErrors.push(err235);
+                }
+                errors++;
+              }
+            }
+            let data80 = data76.perHour;
+            if (!(typeof data80 == "number" && !(data80 % 1) && !isNaN(data80) && isFinite(data80))) {
+              const err236 = {
+                instancePath: instancePath + "/spec/rollout/perHour",
+                schemaPath: "#/properties/spec/properties/rollout/properties/perHour/type",
+                keyword: "type",
+                params: { type: "integer" },
+                message: "must be integer",
+              };
+              if (vErrors === null) {
+                vErrors = [err236];
+              } else {
+                vErrors.push(err236);
+              }
+              errors++;
+            }
+            if (typeof data80 == "number" && isFinite(data80)) {
+              if (data80 > 1000 || isNaN(data80)) {
+                const err237 = {
+                  instancePath: instancePath + "/spec/rollout/perHour",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/perHour/maximum",
+                  keyword: "maximum",
+                  params: { comparison: "<=", limit: 1000 },
+                  message: "must be <= 1000",
+                };
+                if (vErrors === null) {
+                  vErrors = [err237];
+                } else {
+                  vErrors.push(err237);
+                }
+                errors++;
+              }
+              if (data80 < 1 || isNaN(data80)) {
+                const err238 = {
+                  instancePath: instancePath + "/spec/rollout/perHour",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/perHour/minimum",
+                  keyword: "minimum",
+                  params: { comparison: ">=", limit: 1 },
+                  message: "must be >= 1",
+                };
+                if (vErrors === null) {
+                  vErrors = [err238];
+                } else {
+                  vErrors.push(err238);
+                }
+                errors++;
+              }
+            }
+            let data81 = data76.availableWithin;
+            if (typeof data81 === "string") {
+              if (func2(data81) > 32) {
+                const err239 = {
+                  instancePath: instancePath + "/spec/rollout/availableWithin",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/availableWithin/maxLength",
+                  keyword: "maxLength",
+                  params: { limit: 32 },
+                  message: "must NOT have more than 32 characters",
+                };
+                if (vErrors === null) {
+                  vErrors = [err239];
+                } else {
+                  vErrors.push(err239);
+                }
+                errors++;
+              }
+              if (!pattern32.test(data81)) {
+                const err240 = {
+                  instancePath: instancePath + "/spec/rollout/availableWithin",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/availableWithin/pattern",
+                  keyword: "pattern",
+                  params: { pattern: "^([0-9]{1,5}(s|m|h)){1,3}$" },
+                  message: 'must match pattern "' + "^([0-9]{1,5}(s|m|h)){1,3}$" + '"',
+                };
+                if (vErrors === null) {
+                  vErrors = [err240];
+                } else {
+                  vErrors.push(err240);
+                }
+                errors++;
+              }
+            } else {
+              const err241 = {
+                instancePath: instancePath + "/spec/rollout/availableWithin",
+                schemaPath: "#/properties/spec/properties/rollout/properties/availableWithin/type",
+                keyword: "type",
+                params: { type: "string" },
+                message: "must be string",
+              };
+              if (vErrors === null) {
+                vErrors = [err241];
+              } else {
+                vErrors.push(err241);
+              }
+              errors++;
+            }
+            if (data76.maintenanceWindow !== undefined) {
+              let data82 = data76.maintenanceWindow;
+              if (data82 && typeof data82 == "object" && !Array.isArray(data82)) {
+                if (data82.timeZone === undefined) {
+                  data82.timeZone = "UTC";
+                }
+                if (data82.schedule === undefined) {
+                  const err242 = {
+                    instancePath: instancePath + "/spec/rollout/maintenanceWindow",
+                    schemaPath: "#/properties/spec/properties/rollout/properties/maintenanceWindow/required",
+                    keyword: "required",
+                    params: { missingProperty: "schedule" },
+                    message: "must have required property '" + "schedule" + "'",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err242];
+                  } else {
+                    vErrors.push(err242);
+                  }
+                  errors++;
+                }
+                if (data82.duration === undefined) {
+                  const err243 = {
+                    instancePath: instancePath + "/spec/rollout/maintenanceWindow",
+                    schemaPath: "#/properties/spec/properties/rollout/properties/maintenanceWindow/required",
+                    keyword: "required",
+                    params: { missingProperty: "duration" },
+                    message: "must have required property '" + "duration" + "'",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err243];
+                  } else {
+                    vErrors.push(err243);
+                  }
+                  errors++;
+                }
+                if (data82.timeZone === undefined) {
+                  const err244 = {
+                    instancePath: instancePath + "/spec/rollout/maintenanceWindow",
+                    schemaPath: "#/properties/spec/properties/rollout/properties/maintenanceWindow/required",
+                    keyword: "required",
+                    params: { missingProperty: "timeZone" },
+                    message: "must have required property '" + "timeZone" + "'",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err244];
+                  } else {
+                    vErrors.push(err244);
+                  }
+                  errors++;
+                }
+                if (data82.schedule !== undefined) {
+                  let data83 = data82.schedule;
+                  if (typeof data83 === "string") {
+                    if (func2(data83) > 128) {
+                      const err245 = {
+                        instancePath: instancePath + "/spec/rollout/maintenanceWindow/schedule",
+                        schemaPath:
+                          "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/schedule/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 128 },
+                        message: "must NOT have more than 128 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err245];
+                      } else {
+                        vErrors.push(err245);
+                      }
+                      errors++;
+                    }
+                    if (func2(data83) < 9) {
+                      const err246 = {
+                        instancePath: instancePath + "/spec/rollout/maintenanceWindow/schedule",
+                        schemaPath:
+                          "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/schedule/minLength",
+                        keyword: "minLength",
+                        params: { limit: 9 },
+                        message: "must NOT have fewer than 9 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err246];
+                      } else {
+                        vErrors.push(err246);
+                      }
+                      errors++;
+                    }
+                    if (!pattern38.test(data83)) {
+                      const err247 = {
+                        instancePath: instancePath + "/spec/rollout/maintenanceWindow/schedule",
+                        schemaPath:
+                          "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/schedule/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4}$" },
+                        message: 'must match pattern "' + "^[0-9A-Za-z*/,#?-]+( +[0-9A-Za-z*/,#?-]+){4}$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err247];
+                      } else {
+                        vErrors.push(err247);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err248 = {
+                      instancePath: instancePath + "/spec/rollout/maintenanceWindow/schedule",
+                      schemaPath:
+                        "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/schedule/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err248];
+                    } else {
+                      vErrors.push(err248);
+                    }
+                    errors++;
+                  }
+                }
+                let data84 = data82.timeZone;
+                if (typeof data84 === "string") {
+                  if (func2(data84) > 64) {
+                    const err249 = {
+                      instancePath: instancePath + "/spec/rollout/maintenanceWindow/timeZone",
+                      schemaPath:
+                        "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/timeZone/maxLength",
+                      keyword: "maxLength",
+                      params: { limit: 64 },
+                      message: "must NOT have more than 64 characters",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err249];
+                    } else {
+                      vErrors.push(err249);
+                    }
+                    errors++;
+                  }
+                  if (func2(data84) < 1) {
+                    const err250 = {
+                      instancePath: instancePath + "/spec/rollout/maintenanceWindow/timeZone",
+                      schemaPath:
+                        "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/timeZone/minLength",
+                      keyword: "minLength",
+                      params: { limit: 1 },
+                      message: "must NOT have fewer than 1 characters",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err250];
+                    } else {
+                      vErrors.push(err250);
+                    }
+                    errors++;
+                  }
+                  if (!pattern39.test(data84)) {
+                    const err251 = {
+                      instancePath: instancePath + "/spec/rollout/maintenanceWindow/timeZone",
+                      schemaPath:
+                        "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/timeZone/pattern",
+                      keyword: "pattern",
+                      params: { pattern: "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$" },
+                      message: 'must match pattern "' + "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$" + '"',
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err251];
+                    } else {
+                      vErrors.push(err251);
+                    }
+                    errors++;
+                  }
+                } else {
+                  const err252 = {
+                    instancePath: instancePath + "/spec/rollout/maintenanceWindow/timeZone",
+                    schemaPath:
+                      "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/timeZone/type",
+                    keyword: "type",
+                    params: { type: "string" },
+                    message: "must be string",
+                  };
+                  if (vErrors === null) {
+                    vErrors = [err252];
+                  } else {
+                    vErrors.push(err252);
+                  }
+                  errors++;
+                }
+                if (data82.duration !== undefined) {
+                  let data85 = data82.duration;
+                  if (typeof data85 === "string") {
+                    if (func2(data85) > 32) {
+                      const err253 = {
+                        instancePath: instancePath + "/spec/rollout/maintenanceWindow/duration",
+                        schemaPath:
+                          "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/duration/maxLength",
+                        keyword: "maxLength",
+                        params: { limit: 32 },
+                        message: "must NOT have more than 32 characters",
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err253];
+                      } else {
+                        vErrors.push(err253);
+                      }
+                      errors++;
+                    }
+                    if (!pattern40.test(data85)) {
+                      const err254 = {
+                        instancePath: instancePath + "/spec/rollout/maintenanceWindow/duration",
+                        schemaPath:
+                          "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/duration/pattern",
+                        keyword: "pattern",
+                        params: { pattern: "^([0-9]{1,5}(m|h)){1,2}$" },
+                        message: 'must match pattern "' + "^([0-9]{1,5}(m|h)){1,2}$" + '"',
+                      };
+                      if (vErrors === null) {
+                        vErrors = [err254];
+                      } else {
+                        vErrors.push(err254);
+                      }
+                      errors++;
+                    }
+                  } else {
+                    const err255 = {
+                      instancePath: instancePath + "/spec/rollout/maintenanceWindow/duration",
+                      schemaPath:
+                        "#/properties/spec/properties/rollout/properties/maintenanceWindow/properties/duration/type",
+                      keyword: "type",
+                      params: { type: "string" },
+                      message: "must be string",
+                    };
+                    if (vErrors === null) {
+                      vErrors = [err255];
+                    } else {
+                      vErrors.push(err255);
+                    }
+                    errors++;
+                  }
+                }
+              } else {
+                const err256 = {
+                  instancePath: instancePath + "/spec/rollout/maintenanceWindow",
+                  schemaPath: "#/properties/spec/properties/rollout/properties/maintenanceWindow/type",
+                  keyword: "type",
+                  params: { type: "object" },
+                  message: "must be object",
+                };
+                if (vErrors === null) {
+                  vErrors = [err256];
+                } else {
+                  vErrors.push(err256);
+                }
+                errors++;
+              }
+            }
+          } else {
+            const err257 = {
+              instancePath: instancePath + "/spec/rollout",
+              schemaPath: "#/properties/spec/properties/rollout/type",
+              keyword: "type",
+              params: { type: "object" },
+              message: "must be object",
+            };
+            if (vErrors === null) {
+              vErrors = [err257];
+            } else {
+              vErrors.push(err257);
+            }
+            errors++;
+          }
+        }
       } else {
-        const err222 = {
+        const err258 = {
           instancePath: instancePath + "/spec",
           schemaPath: "#/properties/spec/type",
           keyword: "type",
@@ -7173,15 +7806,15 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
           message: "must be object",
         };
         if (vErrors === null) {
-          vErrors = [err222];
+          vErrors = [err258];
         } else {
-          vErrors.push(err222);
+          vErrors.push(err258);
         }
         errors++;
       }
     }
   } else {
-    const err223 = {
+    const err259 = {
       instancePath,
       schemaPath: "#/type",
       keyword: "type",
@@ -7189,9 +7822,9 @@ function validate11(data, { instancePath = "", parentData, parentDataProperty, r
       message: "must be object",
     };
     if (vErrors === null) {
-      vErrors = [err223];
+      vErrors = [err259];
     } else {
-      vErrors.push(err223);
+      vErrors.push(err259);
     }
     errors++;
   }
