@@ -83,6 +83,12 @@ async function runSize(
   }
 }
 
+/** A storm in a line of progress: what a bench that is stopped leaves behind. */
+function told({ eviction, notEvicted, requests }: DeathFigures): string {
+  const times = [eviction.p50, eviction.p99, eviction.p999, eviction.max].map((value) => value.toFixed(1)).join(" / ");
+  return `eviction p50 / p99 / p99.9 / max ${times} ms, ${notEvicted} not evicted, ${requests.toFixed(1)} requests each`;
+}
+
 /** What the running operator costs, and what it does about deaths. */
 async function measure(
   operator: Operator,
@@ -106,10 +112,9 @@ async function measure(
       const storm = await runDeaths(world, kind, rate, rate * STORM_SECONDS);
       const minutes = (performance.now() - since) / 60_000;
       const requests = (await requestsOf(operator)) - before - requestsPerMinute * minutes;
-      storms.push({ ...storm, requests: Math.max(0, requests) / storm.deaths });
-      say(
-        `  eviction p50 ${storm.eviction.p50.toFixed(1)} ms, p99 ${storm.eviction.p99.toFixed(1)} ms, ${storm.notEvicted} not evicted`,
-      );
+      const figures = { ...storm, requests: Math.max(0, requests) / storm.deaths };
+      storms.push(figures);
+      say(`  ${told(figures)}`);
     }
   }
   const { peakMebibytes } = figuresOf(operator.pid);
