@@ -49,7 +49,8 @@ interface JournalEntry<T> {
  * was seen deleted at a revision above the list's stays deleted.
  *
  * What the projection makes of an object can change while the object does not: then the next list projects every object
- * anew, and tells of those that came out otherwise. An event is projected as the projection is by then.
+ * anew, and tells of those that came out otherwise. An event is projected as the projection is by then. A list that was
+ * under way may still tell of a newer revision as it came out before; the list after it puts that right.
  *
  * Differences are made under a journal, so that those which the sink did not accept can be taken back with
  * {@link rollback} and come again with the next event or list.

@@ -148,6 +148,7 @@ describe("a policy that is well", () => {
       "AppliedToNewPods",
       "KeepaliveNested",
       "DNSSafe",
+      "RolledOut",
     ]);
     const [header, line] = (await fixture.kubectl("get", "rpol", "well")).split("\n");
     expect(header?.split(/\s{2,}/)).toEqual([
