@@ -102,7 +102,18 @@ test("the leader is stopped in the middle of a batch and continued when another 
   expect(isLeading(second)).toBe(false);
 
   const before = await inherit(0, HEIRS / 2);
-  await untilLeading(second);
+  // What etcd took from the first while it still led alone was its to do.
+  let early = stage.oracle.departures.length;
+  await eventually(
+    "the replica leads",
+    () => {
+      const departed = stage.oracle.departures.length;
+      if (isLeading(second)) return true;
+      early = departed;
+      return false;
+    },
+    TAKE_OVER,
+  );
   for (const { key } of victims.slice(HEIRS / 2)) {
     expect(await stage.oracle.departure(key)).toMatchObject({ cause: "Evicted" });
   }
@@ -119,13 +130,11 @@ test("the leader is stopped in the middle of a batch and continued when another 
     () => first.log.having({ msg: "this replica leads no more: its caches stay warm" }).length > 0,
   );
   // Those under way ended one way or the other, and none of them as an eviction.
-  expect(outcomes(first).length).toBeGreaterThan(0);
-  expect(
-    outcomes(first).filter(
-      (outcome) => outcome !== "Changed" && outcome !== "Gone" && outcome !== "Fenced" && outcome !== "Unsettled",
-    ),
-  ).toEqual([]);
-  expect(outcomes(second).filter((outcome) => outcome === "Evicted")).toHaveLength(BATCH - HEIRS / 2);
+  const ended = outcomes(first).filter((outcome) => outcome !== "Evicted");
+  expect(ended.length).toBeGreaterThan(0);
+  expect(ended.filter((outcome) => !["Changed", "Gone", "Fenced", "Unsettled"].includes(outcome))).toEqual([]);
+  expect(outcomes(first).length - ended.length).toBeLessThanOrEqual(early);
+  expect(outcomes(second).filter((outcome) => outcome === "Evicted")).toHaveLength(BATCH - HEIRS / 2 - early);
 
   expect(await stage.fixture.each(newborns, ({ key }) => stage.session.get(key))).toEqual(stored);
   await stage.fixture.each(heirs, (pod) => stage.fixture.startPod(pod));
