@@ -44,7 +44,9 @@ export interface Pod extends KubeObject {
   readonly spec: {
     readonly dnsConfig?: { readonly options?: readonly { readonly name: string; readonly value?: string }[] };
   };
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+  readonly status?: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason?: string }[];
+  };
 }
 
 /** The annotation by which our roll-out made the present template; undefined without one. */
