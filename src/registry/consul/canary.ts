@@ -5,8 +5,11 @@ import { modifyIndexIn, readKey } from "./kv.ts";
 import { destroySession, OwnSession } from "./own-session.ts";
 import { type Operation, transact, valueOf } from "./transaction.ts";
 
-/** The canary leaves one to two of these after its process, seconds. */
-const SESSION_TTL = 60;
+/**
+ * The canary leaves one to two of these after its process, seconds. A server that stands still for longer and goes on forgets
+ * it at once, and with it what shows that the data is what it was: so not as short as the lock's.
+ */
+const SESSION_TTL = 900;
 
 export interface CanaryOptions {
   readonly key: string;
