@@ -166,7 +166,7 @@ describe("a file that is not valid", () => {
       says: /slip: spec\.dns\.ndot: is no field: write one of ndots, searches/,
     },
     "is named by the rules of the API server": {
-      text: policy("rule", "dns: { searchMode: Replace }"),
+      text: policy("rule", "dns: { ndots: 2, searchMode: Replace }"),
       says: /rule: spec\.dns\.searches: must hold at least one domain when searchMode is Replace/,
     },
   };

@@ -31,7 +31,11 @@ describe.each(Object.entries(POD_RULES))("%s", (_, { field, accepted, refused })
 });
 
 test("a policy is about something", () => {
-  const parts = [{ dns: {} }, { keepalive: { time: "60s", interval: "10s", probes: 3 } }, { lifecycle: SLEEP }];
+  const parts = [
+    { dns: { ndots: 2 } },
+    { keepalive: { time: "60s", interval: "10s", probes: 3 } },
+    { lifecycle: SLEEP },
+  ];
   expect(refusedFields({ registration: undefined })).toEqual(["spec"]);
   for (const part of parts) expect(refusedFields({ registration: undefined, ...part })).toEqual([]);
   expect(refusedFields({})).toEqual([]);

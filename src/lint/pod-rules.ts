@@ -41,8 +41,15 @@ export function emptySpecProblems({ registration, dns, keepalive, lifecycle }: P
 }
 
 function dnsProblems(dns: RegistrationPolicyDns): FieldProblem[] {
-  const { searches = [], nameservers = [], options = [], goContainers, goResolver, searchMode } = dns;
+  const { ndots, searches = [], nameservers = [], options = [], goContainers, goResolver, searchMode } = dns;
   return [
+    ...problem(
+      ndots === undefined &&
+        [searches, nameservers, options].every(({ length }) => length === 0) &&
+        goResolver === "Unset",
+      "spec.dns",
+      "must have at least one of ndots, searches, nameservers, options and goResolver: without any it would do nothing",
+    ),
     ...problem(
       searchLength(searches) > MAX_SEARCH_CHARACTERS,
       "spec.dns.searches",

@@ -20,11 +20,13 @@ export interface PodRuleCase {
 const TIMES = { time: "300s", interval: "30s", probes: 3 };
 
 const dns = (fields: object): PodSpecs => ({ dns: fields });
+/** That asks for something else too. */
+const dnsToo = (fields: object): PodSpecs => dns({ ndots: 2, ...fields });
 const option = (fields: object): PodSpecs => dns({ options: [fields] });
 const keepalive = (fields: object): PodSpecs => ({ keepalive: { ...TIMES, ...fields } });
 const path = (fields: object): PodSpecs => keepalive({ paths: [{ name: "nlb", ...fields }] });
 const lifecycle = (fields: object): PodSpecs => ({ lifecycle: fields });
-const rollout = (fields: object): PodSpecs => ({ dns: {}, rollout: fields });
+const rollout = (fields: object): PodSpecs => ({ dns: { ndots: 2 }, rollout: fields });
 const maintenance = (duration: string): PodSpecs =>
   rollout({ maintenanceWindow: { schedule: "0 2 * * 1-5", duration } });
 
@@ -35,6 +37,18 @@ function searchesOf(length: number): string[] {
 }
 
 export const POD_RULES: Record<string, PodRuleCase> = {
+  "what is said of DNS asks for something": {
+    message: "spec.dns must have at least one of ndots, searches, nameservers, options and goResolver",
+    field: "spec.dns",
+    accepted: [
+      { ndots: 1 },
+      { searches: ["svc.cluster.local"] },
+      { nameservers: ["10.96.0.10"] },
+      { options: [{ name: "use-vc" }] },
+      { goResolver: "Go", goContainers: ["app"] },
+    ].map(dns),
+    refused: [{}, { onConflict: "Override" }, { libc: "Musl" }, { searchMode: "Append", goResolver: "Unset" }].map(dns),
+  },
   "search domains are within what a kubelet writes": {
     message: "spec.dns.searches must be at most 2048 characters long together",
     field: "spec.dns.searches",
@@ -74,20 +88,20 @@ export const POD_RULES: Record<string, PodRuleCase> = {
     accepted: [
       dns({ goResolver: "Go", goContainers: ["app"] }),
       dns({ goResolver: "Cgo", goContainers: ["app", "sidecar"] }),
-      dns({ goResolver: "Unset" }),
+      dnsToo({ goResolver: "Unset" }),
     ],
     refused: [
       dns({ goResolver: "Go" }),
       dns({ goResolver: "Cgo" }),
-      dns({ goContainers: ["app"] }),
-      dns({ goResolver: "Unset", goContainers: ["app"] }),
+      dnsToo({ goContainers: ["app"] }),
+      dnsToo({ goResolver: "Unset", goContainers: ["app"] }),
     ],
   },
   "search domains are replaced by some": {
     message: "spec.dns.searches must hold at least one domain when searchMode is Replace",
     field: "spec.dns",
-    accepted: [dns({ searchMode: "Replace", searches: ["svc.cluster.local"] }), dns({ searchMode: "Append" })],
-    refused: [dns({ searchMode: "Replace" })],
+    accepted: [dns({ searchMode: "Replace", searches: ["svc.cluster.local"] }), dnsToo({ searchMode: "Append" })],
+    refused: [dnsToo({ searchMode: "Replace" })],
   },
   "a connection is idle for some time before it is probed": {
     message: "spec.keepalive.time must be a duration from 1s to 32767s",
