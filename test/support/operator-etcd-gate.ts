@@ -9,6 +9,8 @@ const PREFACE_LENGTH = 24;
 /** RFC 9113, 4.1: length, type, flags, stream. */
 const FRAME_HEADER_LENGTH = 9;
 const DATA = 0;
+/** RFC 9113, 6.1: the flag of a stream's last frame. */
+const END_STREAM = 1;
 
 /** What a stopped process has sent lies in this machine's sockets: it is read as soon as this process has its turn. */
 const LOOK_MS = 20;
@@ -121,6 +123,8 @@ class Connection {
   #greeted = false;
   /** The newest stream when an eviction passed after which nothing more is to pass. */
   #lastStream = Infinity;
+  /** The last bytes of each stream: a sender short of window cuts a message anywhere, the mark too. */
+  readonly #tails = new Map<number, Buffer>();
   /** Frames of stopped streams. */
   readonly #stopped = new Map<number, Buffer[]>();
 
@@ -163,7 +167,7 @@ class Connection {
 
   #pass(frame: Buffer): void {
     const stream = frame.readUInt32BE(5) & 0x7fffffff;
-    const isEviction = frame.readUInt8(3) === DATA && frame.includes(MARK);
+    const isEviction = frame.readUInt8(3) === DATA && this.#completesMark(stream, frame);
     const stop = isEviction ? this.#stopNext() : undefined;
     let frames = this.#stopped.get(stream);
     const isStopped = stop === "BeforeWrite" || stream > this.#lastStream;
@@ -171,6 +175,13 @@ class Connection {
     if (stop === "AfterWrite") this.#lastStream = Math.min(this.#lastStream, stream);
     if (frames === undefined) this.#server.write(frame);
     else frames.push(frame);
+  }
+
+  #completesMark(stream: number, frame: Buffer): boolean {
+    const seen = Buffer.concat([this.#tails.get(stream) ?? Buffer.alloc(0), frame.subarray(FRAME_HEADER_LENGTH)]);
+    if ((frame.readUInt8(4) & END_STREAM) === 0) this.#tails.set(stream, seen.subarray(1 - MARK.length));
+    else this.#tails.delete(stream);
+    return seen.includes(MARK);
   }
 
   #take(length: number): Buffer {
