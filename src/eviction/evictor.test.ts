@@ -287,6 +287,30 @@ describe("nothing is written", () => {
     expect(steps).not.toContain("deregister");
   });
 
+  test("when a registry that hears the registrant says no more that it is silent", async () => {
+    // As an adapter lists what has no TTL that it knows of.
+    const heard = { ...listed(), ttlMs: 0, isHeard: true };
+    const proof = evidenceOf({ class: "Absent" });
+    const isSilent = (reading: LifeReading | undefined): boolean =>
+      reading?.kind === "Heartbeat" && reading.silentSince !== undefined;
+    const request = requestOf({
+      judgement: { ...judgementOf(proof), record: heard },
+      evidence: proof,
+      rejudge: (reading) => ({
+        ...judgementOf(proof, {}, isSilent(reading) ? "Zombie" : "Suspect"),
+        record: heard,
+      }),
+    });
+    const said = (silentSince: number | undefined) => (): Promise<LifeReading> =>
+      Promise.resolve({ kind: "Heartbeat", source: "a", grantedMs: 0, silentSince, startedAt: 0, endedAt: 0 });
+    disturbed.readLife = said(undefined);
+    expect(await evictor.evict(request, never)).toMatchObject({ outcome: "NotConfirmed" });
+    expect(steps).toEqual(["life"]);
+    disturbed.readLife = said(0);
+    expect(await evictor.evict(request, never)).not.toMatchObject({ outcome: "NotConfirmed" });
+    expect(steps).toContain("deregister");
+  });
+
   test("when the lease can not be read", async () => {
     disturbed.readLife = () => Promise.reject(new RegistryError("TimedOut", "no answer"));
     await expect(evictor.evict(requestOf({ proof: { class: "Absent" } }), never)).rejects.toThrow("no answer");

@@ -11,6 +11,7 @@ import type {
   WriteResult,
 } from "../registry/port.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { canBeSilent } from "../verdict/silence.ts";
 import type { Evidence, Judgement } from "../verdict/types.ts";
 import { type ConfirmParts, confirmAgainstApi } from "./confirm.ts";
 
@@ -153,7 +154,7 @@ export class Evictor {
     { judgement: { record }, evidence, adapter }: EvictionRequest,
     signal: AbortSignal,
   ): Promise<LifeReading | undefined> {
-    if (isExplained(evidence.class) || record.ttlMs === 0) return undefined;
+    if (isExplained(evidence.class) || !canBeSilent(record)) return undefined;
     return await adapter.readLife(record, signal);
   }
 

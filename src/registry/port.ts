@@ -40,6 +40,11 @@ export interface InstanceRecord {
   readonly touchedAfter: number;
   /** Time after which the registry forgets a silent instance by itself, milliseconds; 0 when never. */
   readonly ttlMs: number;
+  /**
+   * The registry hears the registrant, and calls it silent after a time that it does not tell (Consul's checks by TTL):
+   * readLife() says more. It never forgets it for that.
+   */
+  readonly isHeard?: boolean;
   /** Another controller is in charge of this entry (its name); such an entry is reported, never touched. */
   readonly managedBy: string | undefined;
   /**
@@ -112,7 +117,7 @@ export type LifeReading =
       readonly kind: "Heartbeat";
       /** Identity of who beats, as the registry shows it; a reading of another source starts afresh. */
       readonly source: string;
-      /** Time without a heartbeat after which the registry calls it missed, milliseconds. */
+      /** Time without a heartbeat after which the registry calls it missed, milliseconds; 0 when it does not tell. */
       readonly grantedMs: number;
       /**
        * Local monotonic milliseconds: no heartbeat has reached the registry since then, by an unbroken watch over its own

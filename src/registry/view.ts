@@ -213,6 +213,7 @@ function hasSameContent(a: InstanceRecord, b: InstanceRecord): boolean {
     a.instance === b.instance &&
     a.format === b.format &&
     a.ttlMs === b.ttlMs &&
+    a.isHeard === b.isHeard &&
     a.managedBy === b.managedBy &&
     a.quarantined === b.quarantined &&
     JSON.stringify([a.removal, a.endpoints, a.metadata]) === JSON.stringify([b.removal, b.endpoints, b.metadata])

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { dead, inputOf, life, living, node, NOW, pod, type Scene, SEEN } from "../../test/support/judging.ts";
 import { judge } from "./chain.ts";
-import type { Evidence, Verdict } from "./types.ts";
+import type { Evidence, InstanceMemory, LifeMemory, Verdict } from "./types.ts";
 
 type Table = Readonly<Record<string, Scene & { readonly is: string }>>;
 
@@ -606,6 +606,94 @@ describe("a removal that no kubelet confirmed, with a lease", () => {
       podUid: "uid-a",
       since: NOW - 130_000,
       needsConfirmRead: true,
+    });
+  });
+});
+
+describe("a heartbeat that the registry hears without telling its time", () => {
+  const removedAt = NOW - 400_000;
+  const removed = { reason: "NotConfirmed", seenAt: removedAt, endedAfter: removedAt - 2_000 } as const;
+  const heard = <T extends Scene>(scene: T) => ({ exactGuard: false, record: { isHeard: true } as const, ...scene });
+  /** A registrant whose heartbeat the registry has called missed since `silentSince`. */
+  const missed = (silentSince: number, fields: Partial<LifeMemory> = {}): Partial<InstanceMemory> => ({
+    ...absentForLong,
+    suspectSince: removedAt,
+    life: life({ grantedMs: 0, refreshedAfter: -Infinity, refreshedBefore: silentSince, ...fields }),
+  });
+  const tombstones = [dead("a", removed)];
+  const goesOn = missed(NOW - 1_000);
+  const vouched = { nodes: [node({ ready: false, outOfService: true })] };
+  check({
+    "keeps what a kubelet must have ended": heard({ tombstones, memory: goesOn, is: "Suspect HeartbeatNotSilentYet" }),
+    "keeps what an administrator vouches for": heard({
+      tombstones,
+      ...vouched,
+      memory: goesOn,
+      is: "Suspect HeartbeatNotSilentYet",
+    }),
+    "keeps what no pod ever had": heard({ memory: goesOn, is: "Suspect NotAbsentLongEnough" }),
+    "keeps it until there was a reading": heard({
+      tombstones,
+      memory: { ...absentForLong, suspectSince: removedAt },
+      is: "Suspect HeartbeatNotSilentYet",
+    }),
+    "keeps it when the registry could not tell": heard({
+      tombstones,
+      memory: missed(Infinity, { lease: "", readings: 0 }),
+      is: "Suspect HeartbeatNotSilentYet",
+    }),
+    "keeps it after one reading": heard({
+      tombstones,
+      memory: missed(NOW - 300_000, { readings: 1 }),
+      is: "Suspect HeartbeatNotSilentYet",
+    }),
+    "keeps it up to the policy's time": heard({
+      tombstones,
+      memory: missed(NOW - 120_999),
+      is: "Suspect HeartbeatNotSilentYet",
+    }),
+    "lets go what a kubelet ended once it was missed for the policy's time": heard({
+      tombstones,
+      memory: missed(NOW - 121_000),
+      is: "Zombie EndedByKubelet",
+    }),
+    "lets go what an administrator vouches for": heard({
+      tombstones,
+      ...vouched,
+      memory: missed(NOW - 121_000),
+      is: "Zombie NodeOutOfService",
+    }),
+    "lets go what no pod ever had": heard({ memory: missed(NOW - 121_000), is: "Zombie NoPodAtAddress" }),
+    "is missed for the time that the policy says": heard({
+      rules: { silentForMs: 5_000 },
+      tombstones,
+      memory: missed(NOW - 6_000),
+      is: "Zombie EndedByKubelet",
+    }),
+    "that falls silent proves nothing of a lost node": heard({
+      tombstones,
+      nodes: [],
+      memory: missed(NOW - 300_000),
+      is: "Unknown NodeUnreachable",
+    }),
+    "that falls silent proves nothing while a newborn could be the registrant": heard({
+      tombstones,
+      hiddenSince: SEEN,
+      memory: missed(NOW - 300_000),
+      is: "Suspect PossibleNewborn",
+    }),
+    "is not asked for when a kubelet confirmed the death": heard({
+      tombstones: [dead("a")],
+      is: "Zombie DeathConfirmed",
+    }),
+  });
+
+  it("is asked for from the beginning, so that both waits go on together", () => {
+    const waiting = verdictOf(heard({ tombstones: [dead("a", { ...removed, seenAt: NOW - 1_000 })] }));
+    expect(waiting).toMatchObject({ reason: "KubeletNotDoneYet", needsLifeReading: true });
+    expect(verdictOf(heard({ tombstones, memory: goesOn }))).toMatchObject({
+      needsLifeReading: false,
+      reviewAfterMs: 119_000,
     });
   });
 });

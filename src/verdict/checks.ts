@@ -1,6 +1,15 @@
 import type { DeadWriter, EndpointFacts, Facts } from "./facts.ts";
 import type { Reason } from "./reasons.ts";
-import { isLeased, lastSign, recentSign, reviewIn, type Silence, silence, silentForMs } from "./silence.ts";
+import {
+  heardSilence,
+  isLeased,
+  lastSign,
+  recentSign,
+  reviewIn,
+  type Silence,
+  silence,
+  silentForMs,
+} from "./silence.ts";
 import type { Evidence, EvidenceClass, Verdict, VerdictKind } from "./types.ts";
 
 /** One question about one endpoint of a record. `undefined`: it does not decide, ask the next one. */
@@ -235,8 +244,10 @@ function absentAndSilent(facts: Facts, endpoint: EndpointFacts): Absence {
  * must have been in touch for so long that its kubelet has ended it.
  */
 function absentAndEnded(facts: Facts, endpoint: EndpointFacts): Absence {
+  const { absentForMs } = facts.rules;
   const since = Math.max(absentSince(facts, endpoint), endpoint.unreachableUntil);
-  return { since, waitMs: Math.max(facts.rules.absentForMs, KUBELET_HEARS_MS + DEFAULT_GRACE_MS), heard: undefined };
+  const waitMs = Math.max(absentForMs, KUBELET_HEARS_MS + DEFAULT_GRACE_MS);
+  return { since, waitMs, heard: heardSilence(facts, absentForMs) };
 }
 
 function fallsSilent(facts: Facts, { tombstone }: DeadWriter): Verdict {
@@ -256,6 +267,8 @@ function fallsSilent(facts: Facts, { tombstone }: DeadWriter): Verdict {
 
 function vouchedFor(facts: Facts, endpoint: EndpointFacts, { tombstone }: DeadWriter): Verdict {
   if (!endpoint.writersKnown) return possibleNewborn(facts);
+  const heard = heardSilence(facts, silentForMs(facts));
+  if (heard?.proven === false) return stillHeard(facts, heard, tombstone.seenAt, `${nameOf(tombstone)} is gone`);
   const message = `${nameOf(tombstone)} is gone (${tombstone.reason}), and node ${tombstone.pod.node} is out of service`;
   return zombie("NodeOutOfService", message, evidence("Unconfirmed", tombstone.pod, tombstone.seenAt, true));
 }
@@ -272,6 +285,10 @@ function endedByKubelet(
   const ended = doubtful.map(({ tombstone: { pod, seenAt } }) => seenAt + pod.graceMs);
   const due = Math.max(absentSince(facts, endpoint), ...ended) + Math.max(facts.rules.absentForMs, KUBELET_HEARS_MS);
   const waiting = waitFor(facts, due);
+  const heard = heardSilence(facts, silentForMs(facts));
+  if (waiting === undefined && heard?.proven === false) {
+    return stillHeard(facts, heard, due, `${nameOf(tombstone)} was removed`);
+  }
   if (waiting === undefined) {
     const message = `${nameOf(tombstone)} was removed, and node ${node} was Ready long enough to end what was left`;
     return zombie("EndedByKubelet", message, evidence("Unconfirmed", tombstone.pod, tombstone.seenAt, true));
@@ -279,6 +296,16 @@ function endedByKubelet(
   return {
     ...open("Suspect", "KubeletNotDoneYet", `${nameOf(tombstone)} was removed; node ${node} gets time to end it`),
     ...waiting,
+    needsLifeReading: heard?.needsReading ?? false,
+  };
+}
+
+/** Everything else says that it is dead, and the registry does not. */
+function stillHeard(facts: Facts, { dueAt, needsReading }: Silence, due: number, what: string): Verdict {
+  return {
+    ...open("Suspect", "HeartbeatNotSilentYet", `${what}, but its heartbeat has not been missed for long enough`),
+    reviewAfterMs: reviewIn(facts, Math.max(due, dueAt)),
+    needsLifeReading: needsReading,
   };
 }
 

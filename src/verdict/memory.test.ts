@@ -180,6 +180,13 @@ describe("a reading of heartbeats", () => {
     });
   }
 
+  it("that none is missed, by a registry that does not tell how long it waits, says nothing of the last one", () => {
+    const heard = recordOf({ record: { isHeard: true } });
+    const answer = { ...reading(NOW, undefined), grantedMs: 0 } as const;
+    const { life: after } = afterLifeReading(noMemory, heard, answer, NOW);
+    expect(after).toMatchObject({ refreshedAfter: -Infinity, refreshedBefore: NOW + 40 });
+  });
+
   it("continues those of the same source, and starts afresh with another's", () => {
     const first = afterLifeReading(noMemory, record, reading(NOW, NOW), NOW);
     const second = afterLifeReading(first, record, reading(NOW + 30_000, NOW), NOW);

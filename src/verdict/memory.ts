@@ -68,7 +68,8 @@ function lastRefresh(
     return { refreshedAfter: startedAt - ageMs, refreshedBefore: endedAt - ageMs + ROUNDING_MS };
   }
   if (reading.silentSince !== undefined) return { refreshedAfter: -Infinity, refreshedBefore: reading.silentSince };
-  return { refreshedAfter: startedAt - grantedMs, refreshedBefore: endedAt };
+  // Not missed yet: as long ago as the registry waits, or as anything where it does not tell how long that is.
+  return { refreshedAfter: grantedMs > 0 ? startedAt - grantedMs : -Infinity, refreshedBefore: endedAt };
 }
 
 /** We removed the record and somebody registered it again. It stays so while the record is listed. */

@@ -39,6 +39,8 @@ export const reasons = {
   // Suspect
   PossibleNewborn: "Its pod is dead, but a pod whose address is not known yet could have made the registration.",
   LeaseNotSilentYet: "The pod is gone without its kubelet's word, and the lease was not silent for long enough.",
+  HeartbeatNotSilentYet:
+    "No pod is left that could have made the registration, but its heartbeat was not missed for long enough.",
   KubeletNotDoneYet: "The pod was removed, and its node gets time to end what is left of it.",
   NotAbsentLongEnough: "No pod has the address, but not for long enough yet.",
 } as const;

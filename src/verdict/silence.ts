@@ -1,3 +1,4 @@
+import type { InstanceRecord } from "../registry/port.ts";
 import type { EndpointFacts, Facts } from "./facts.ts";
 import type { LifeMemory } from "./types.ts";
 
@@ -19,6 +20,20 @@ export interface Silence {
 /** The registry forgets the record by itself unless somebody refreshes it. */
 export function isLeased(facts: Facts): boolean {
   return facts.record.ttlMs > 0;
+}
+
+/** The registry can say whether the registrant is silent. */
+export function canBeSilent(record: InstanceRecord): boolean {
+  return record.ttlMs > 0 || record.isHeard === true;
+}
+
+/**
+ * What the registry must say too where it never forgets by itself but hears the registrant; undefined when it can not tell.
+ * It only adds to what is known of pods and nodes: a newborn that registers the same at Consul's agent once more is not
+ * heard before its first heartbeat.
+ */
+export function heardSilence(facts: Facts, watchedMs: number): Silence | undefined {
+  return facts.record.isHeard === true && !isLeased(facts) ? silence(facts, watchedMs) : undefined;
 }
 
 /** How long the registry must be silent before a death that no kubelet confirmed is believed, milliseconds. */

@@ -208,6 +208,7 @@ export class CatalogTable {
     const managedBy = managerOf(entry);
     const removal = removalOf(keeper, node, this.#options.routeTo(node));
     const nodeState = this.#nodeStateOf(entry);
+    const heartbeat = heartbeatOf(entry);
     const text = formatVersion(version);
     if (known?.record.version === text && known.nodeState === nodeState) return known;
     const record: InstanceRecord = Object.freeze({
@@ -222,11 +223,11 @@ export class CatalogTable {
       ...this.#boundsOf(entry, version, known, now),
       // The catalog tells neither an agent's TTL nor when it reaps.
       ttlMs: 0,
+      isHeard: heartbeat !== undefined,
       managedBy,
       quarantined: false,
       removal: Object.freeze(removal),
     });
-    const heartbeat = heartbeatOf(entry);
     const goesOn = heartbeat !== undefined && known?.heartbeat?.source === heartbeat.source;
     const expiredSince = heartbeat?.expired === true ? ((goesOn ? known.expiredSince : undefined) ?? now) : undefined;
     return { record, version, keeper, node, nodeState, heartbeat, expiredSince };
