@@ -68,6 +68,13 @@ beforeAll(async () => {
   await eventually("all are Live", async () => {
     return (await operator.metrics()).sum("hygeia_instances", { verdict: "Live" }) === BYSTANDERS + cast.size;
   });
+  // It knows then that the nodes were Ready before what follows.
+  const [pacemaker] = bystanders;
+  let beats = 0;
+  await operator.untilCaughtUp(async () => {
+    const body = { metadata: { annotations: { beat: String(++beats) } } };
+    await fixture.client.patch(`/api/v1/namespaces/${namespace}/pods/${pacemaker?.name}`, body);
+  });
 });
 
 afterAll(async () => {
