@@ -208,6 +208,36 @@ describe("a host name", () => {
     expect(names(cluster.view.lookupHost("10-42-3-17.shop.pod"))).toEqual(empty);
   });
 
+  it("that a living pod calls itself protects it, though the pod whose name it is in DNS is dead", () => {
+    const cluster = new ClusterViewFixture();
+    const heir: PodSpec = { name: "heir", namespace: "data", hostnameOverride: "db-0.db.data", ips: ["10.42.3.18"] };
+    cluster.pods.set(rawPod(db));
+    cluster.pods.set(rawPod(heir));
+    cluster.pods.delete(rawPod(db));
+    expect(names(cluster.view.lookupHost("db-0.db.data.svc.cluster.local"))).toEqual({
+      live: ["heir"],
+      dead: ["db-0"],
+    });
+    const told = cluster.events.find((event) => event.kind === "Pod" && event.pod.name === "heir");
+    expect(told?.kind === "Pod" && told.hosts).toContain("db-0.db.data.svc");
+  });
+
+  it("that a pod called itself is nobody's once it is dead", () => {
+    const cluster = new ClusterViewFixture();
+    const pod = rawPod({ name: "p", namespace: "data", hostnameOverride: "db-0.db.data", ips: ["10.42.3.18"] });
+    cluster.pods.set(pod);
+    cluster.pods.delete(pod);
+    expect(names(cluster.view.lookupHost("db-0.db.data"))).toBeUndefined();
+    expect(names(cluster.view.lookupHost("db-0.db.data.svc"))).toEqual(empty);
+  });
+
+  it("of one label is nobody's, though a pod that called itself so is dead", () => {
+    const cluster = new ClusterViewFixture();
+    cluster.pods.set(rawPod(db));
+    cluster.pods.delete(rawPod(db));
+    expect(names(cluster.view.lookupHost("db-0"))).toBeUndefined();
+  });
+
   it("spells IPv6 addresses with dashes", () => {
     const cluster = new ClusterViewFixture();
     cluster.pods.set(rawPod({ name: "p", ips: ["fd00::1:2"] }));

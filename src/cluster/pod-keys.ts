@@ -5,9 +5,14 @@ export function nodePort(host: string, port: number): string {
   return `${host}#${port}`;
 }
 
-/** The keys under which a live pod is found: its own addresses, its DNS names and `node#port`. */
+/** The names under which a live pod is found. */
+export function liveNames({ dnsNames, nameOverride }: PodRecord): readonly string[] {
+  return nameOverride === undefined || dnsNames.includes(nameOverride) ? dnsNames : [...dnsNames, nameOverride];
+}
+
+/** The keys under which a live pod is found: its own addresses, its names and `node#port`. */
 export function liveKeys(pod: PodRecord): string[] {
-  const keys = [...ownAddresses(pod), ...pod.dnsNames];
+  const keys = [...ownAddresses(pod), ...liveNames(pod)];
   if (pod.node !== "") keys.push(...hostPorts(pod).map((port) => nodePort(pod.node, port)));
   return keys;
 }

@@ -8,7 +8,7 @@ import { ListHistory } from "./list-history.ts";
 import { MultiIndex } from "./multi-index.ts";
 import type { Nodes } from "./nodes.ts";
 import { PodEntry, type Moment } from "./pod-entry.ts";
-import { deathKeys, hostPorts, liveKeys, nodePort, ownAddresses } from "./pod-keys.ts";
+import { deathKeys, hostPorts, liveKeys, liveNames, nodePort, ownAddresses } from "./pod-keys.ts";
 import { Tombstones, type TombstoneLimits } from "./tombstones.ts";
 import { isConfirmed, type AddressView, type DeathReason, type LivePod, type PodRecord } from "./types.ts";
 
@@ -257,7 +257,7 @@ export class PodTable {
       uid: pod.uid,
       pod,
       addresses: [...addresses],
-      hosts: hostSpellings(pod.dnsNames, addresses, pod.namespace, this.#around.clusterDomain),
+      hosts: hostSpellings(liveNames(pod), addresses, pod.namespace, this.#around.clusterDomain),
       seenAt: seen.now,
     };
   }

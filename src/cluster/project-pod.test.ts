@@ -180,6 +180,21 @@ describe("a projected pod's DNS names", () => {
   });
 });
 
+describe("the name that a pod is made to call itself by", () => {
+  const cases: Record<string, [string | undefined, string | undefined]> = {
+    "is none when nothing overrides it": [undefined, undefined],
+    "is kept where it looks like a pod's in DNS": ["db-0.db.data", "db-0.db.data"],
+    "is kept without what follows svc": ["db-0.db.data.svc.cluster.local", "db-0.db.data"],
+    "is not kept with one label, which may be anybody's": ["db-0", undefined],
+    "is not kept with two, which are a Service's": ["db.data", undefined],
+    "is not kept where it can not be a pod's": ["db-0.db.example.com", undefined],
+  };
+  it.each(Object.entries(cases))("%s", (_, [hostnameOverride, expected]) => {
+    const pod = project(rawPod({ name: "p", ...(hostnameOverride !== undefined && { hostnameOverride }) }));
+    expect(pod).toMatchObject({ nameOverride: expected, dnsNames: [] });
+  });
+});
+
 describe("a projected pod's labels and annotations", () => {
   it("share one object between pods with equal labels, in whatever order", () => {
     const projector = new PodProjector();
@@ -241,6 +256,7 @@ describe("a projected pod", () => {
       annotations: {},
       workload: "",
       dnsNames: [],
+      nameOverride: undefined,
       template: '{"metadata":{},"spec":{"containers":[]}}',
     });
   });

@@ -74,6 +74,7 @@ export class PodProjector {
       annotations: this.#annotationsOf(metadata, identity.name),
       workload: workloadOf(metadata, identity.uid),
       dnsNames: dnsNamesOf(spec, identity),
+      nameOverride: nameOverrideOf(spec),
       template: templateOf(raw),
     };
   };
@@ -148,4 +149,11 @@ function dnsNamesOf(spec: RawPod["spec"], { name, namespace }: { name: string; n
   if (subdomain === "") return sharedList([]);
   const host = (spec?.hostname ?? "") || name.slice(0, longestHostname).replace(/[-.]+$/, "");
   return [`${host}.${subdomain}.${namespace}`];
+}
+
+/** A name is taken for a pod's only with three labels, or with `svc` after them, and then whatever the domain is. */
+function nameOverrideOf(spec: RawPod["spec"]): string | undefined {
+  const labels = (spec?.hostnameOverride ?? "").split(".");
+  const isLikePods = labels.length === 3 || (labels.length > 3 && labels[3] === "svc");
+  return isLikePods ? labels.slice(0, 3).join(".") : undefined;
 }

@@ -37,6 +37,7 @@ export interface RawPod {
     hostNetwork?: boolean;
     hostname?: string;
     subdomain?: string;
+    hostnameOverride?: string;
     terminationGracePeriodSeconds?: number;
     containers?: readonly RawContainer[] | null;
     initContainers?: readonly RawContainer[] | null;

@@ -42,6 +42,11 @@ export interface PodRecord extends ObjectIdentity {
   readonly workload: string;
   /** DNS names under which the pod can be registered, without the cluster domain: `host.subdomain.namespace`. */
   readonly dnsNames: readonly string[];
+  /**
+   * What `spec.hostnameOverride` has the pod call itself, in the form of dnsNames; undefined where it is no such name. DNS
+   * does not know it as the pod's: who lives under it is protected, and nobody is known to have died under it.
+   */
+  readonly nameOverride: string | undefined;
   /** What decides whether it obeys a policy. */
   readonly template: PodTemplate;
 }

@@ -248,6 +248,13 @@ describe("an entry at a host name", () => {
       api: [{ ...newborn, ...named }],
       reads: ["all"],
     },
+    "stays when an unknown pod calls itself so": {
+      at: [`${NAME}:80`],
+      dead,
+      api: [{ ...newborn, hostnameOverride: `${NAME}.svc.cluster.local` }],
+      objection: /newborn holds web-0.web.shop/,
+      reads: ["all"],
+    },
     "stays when an unknown pod has the address that the name spells out": {
       at: ["10-42-0-7.shop.pod:80"],
       dead,

@@ -1,3 +1,4 @@
+import { liveNames } from "../cluster/pod-keys.ts";
 import type { AddressView, ClusterReader, PodRecord } from "../cluster/types.ts";
 import type { Endpoint } from "../registry/port.ts";
 import type { LivePods } from "./live-pods.ts";
@@ -43,11 +44,11 @@ export function isHolder(pod: PodRecord, { host, port, isIp }: Endpoint, cluster
   return nodeAddress && occupies(pod, port) && mayRunAt(host, pod, cluster);
 }
 
-/** By one of its names in DNS, or by one that spells an address of it out (`10-42-3-17.shop.pod`). */
+/** By one of its names, or by one that spells an address of it out (`10-42-3-17.shop.pod`). */
 function isNamed(pod: PodRecord, host: string): boolean {
   const [label] = host.split(".");
   return (
-    pod.dnsNames.some((name) => host === name || host.startsWith(`${name}.`)) ||
+    liveNames(pod).some((name) => host === name || host.startsWith(`${name}.`)) ||
     pod.addresses.some((address) => address.replaceAll(/[.:]/g, "-") === label)
   );
 }

@@ -30,6 +30,7 @@ export interface PodSpec {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly hostname?: string;
   readonly subdomain?: string;
+  readonly hostnameOverride?: string;
   readonly graceSeconds?: number;
 }
 
@@ -56,6 +57,7 @@ export function rawPod(spec: PodSpec): object {
       hostNetwork: spec.hostNetwork ?? false,
       ...(spec.hostname !== undefined && { hostname: spec.hostname }),
       ...(spec.subdomain !== undefined && { subdomain: spec.subdomain }),
+      ...(spec.hostnameOverride !== undefined && { hostnameOverride: spec.hostnameOverride }),
       terminationGracePeriodSeconds: spec.graceSeconds ?? 30,
       containers: [{ name: "app", ports: spec.ports ?? [{ name: "http", containerPort: 8080 }] }],
     },

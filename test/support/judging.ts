@@ -52,6 +52,7 @@ const podDefaults: PodRecord = {
   annotations: {},
   workload: "shop/Deployment/a",
   dnsNames: [],
+  nameOverride: undefined,
   template: "{}",
 };
 

@@ -56,6 +56,7 @@ function pod(labels: Labels = {}, namespace = "shop", annotations: Labels = {}):
     annotations,
     workload: "w",
     dnsNames: [],
+    nameOverride: undefined,
     template: "{}",
     graceMs: 30_000,
   };

@@ -114,6 +114,7 @@ export class Cluster {
       annotations: {},
       workload: workload.name,
       dnsNames: workload.kind === "StatefulSet" ? [`${name}.${base}.prod`] : [],
+      nameOverride: undefined,
       template: "{}",
     });
     story.tell([uid], `api: ${uid} is created`);
