@@ -2,13 +2,14 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type Answer, type Libc, type Lookup, lookUp } from "../../src/lint/dns-queries.ts";
-import { type NodeDns, type PodDns, resolvConf, resolverOf } from "../../src/lint/resolver.ts";
+import { clusterSearches, type NodeDns, type PodDns, resolvConf, resolverOf } from "../../src/lint/resolver.ts";
 import type { Query, Zone } from "../env/node/dns.ts";
 import { DNS_ADDRESS } from "../env/node/settings.ts";
 import { makeTemporaryDirectory, removeTemporaryDirectory } from "../env/supervisor.ts";
 import { specOf } from "./pod-dns.ts";
-import { type Pod, probePod } from "./pods.ts";
-import { RESOLVERS, resolverFiles, whyNot } from "./resolvers.ts";
+import { type Pod, probeContainer, probePod } from "./pods.ts";
+import { parseResolvConf } from "./resolv-conf.ts";
+import { type LookUp, lookUpWithCgo, RESOLVERS, resolverFiles, whyNoCgo, whyNot } from "./resolvers.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
 
 const NODE: NodeDns = {
@@ -68,6 +69,33 @@ const PODS: Readonly<Record<string, PodDns>> = {
   "five search domains, ndots 2": ndots(2, MORE),
 };
 
+/** Search domains that have so many characters in a pod's resolv.conf, with the cluster's three. */
+function searchesOf(characters: number, namespace: string): PodDns {
+  const rest = characters - `${clusterSearches(namespace, NODE.clusterDomain).join(" ")} `.length;
+  const domain = `${"x".repeat(31)}.`.repeat(8).slice(0, rest).replace(/\.$/, "x");
+  return { dnsPolicy: "ClusterFirst", config: { searches: [domain] } };
+}
+
+/** A failure is asked for again, at most five times by glibc and without a limit by Go; both know the option. */
+const SIX_ATTEMPTS: PodDns = { dnsPolicy: "ClusterFirst", config: { options: [{ name: "attempts", value: "6" }] } };
+
+/** How Go programs that were built with cgo ask: as one resolver, and not as the other. */
+const CGO: Readonly<Record<string, { dns: PodDns; netdns?: "go" | "cgo"; as: Libc; unlike: Libc }>> = {
+  "with cgo Go asks as Go does": { dns: SIX_ATTEMPTS, as: "Go", unlike: "Glibc" },
+  "with cgo and netdns=cgo Go asks as glibc does": { dns: SIX_ATTEMPTS, netdns: "cgo", as: "Glibc", unlike: "Go" },
+  "with cgo and an option that it does not know Go asks as glibc does": {
+    dns: withOption("no-aaaa"),
+    as: "Glibc",
+    unlike: "Go",
+  },
+  "with cgo, an option that it does not know and netdns=go Go asks as Go does": {
+    dns: withOption("no-aaaa"),
+    netdns: "go",
+    as: "Go",
+    unlike: "Glibc",
+  },
+};
+
 const LIBCS = Object.keys(RESOLVERS) as Libc[];
 
 /** What was asked, as a Lookup: each name once, and all queries. */
@@ -94,13 +122,21 @@ describeOnRealNode("the DNS queries of a lookup", () => {
     return stage.pods.run(namespace, probePod(specOf(dns)));
   }
 
-  /** What the server was asked, and what the linter says that it is asked. */
-  async function measure(libc: Libc, pod: Pod, dns: PodDns, name: string, zone: Zone) {
+  /** What the server is asked. */
+  async function ask(resolver: LookUp, pod: Pod, name: string) {
     await stage.node.dns.forget();
-    const found = await RESOLVERS[libc](stage.pods, pod, name);
-    const measured = asLookup(await stage.node.dns.queries(), found);
+    const found = await resolver(stage.pods, pod, name);
+    return asLookup(await stage.node.dns.queries(), found);
+  }
+
+  /** What the linter says that it is asked. */
+  function foretell(libc: Libc, dns: PodDns, name: string, zone: Zone) {
     const foretold = lookUp(name, resolverOf(resolvConf(dns, namespace, NODE), libc), (asked) => answerOf(zone, asked));
-    return { measured, foretold: { ...foretold, found: foretold.found !== undefined } };
+    return { ...foretold, found: foretold.found !== undefined };
+  }
+
+  async function measure(libc: Libc, pod: Pod, dns: PodDns, name: string, zone: Zone) {
+    return { measured: await ask(RESOLVERS[libc], pod, name), foretold: foretell(libc, dns, name, zone) };
   }
 
   for (const [name, dns] of Object.entries(PODS)) {
@@ -118,6 +154,36 @@ describeOnRealNode("the DNS queries of a lookup", () => {
   }
 
   for (const libc of LIBCS) {
+    for (const characters of [247, 248]) {
+      testWith(libc, `${characters} characters of search domains`, async () => {
+        const zone = zoneOf(namespace);
+        await stage.node.dns.serve(zone);
+        const dns = searchesOf(characters, namespace);
+        const pod = await run(dns);
+        const { resolvConf: text } = await stage.pods.environment(pod);
+        expect(parseResolvConf(text).searches.join(" ")).toHaveLength(characters);
+        const lookups = [];
+        for (const name of ["web", "api.ns2"]) lookups.push(await measure(libc, pod, dns, name, zone));
+        for (const { measured, foretold } of lookups) expect(measured).toEqual(foretold);
+        // Beyond, musl asks for the name alone.
+        const [web] = lookups;
+        if (libc === "Musl" && characters > 247) expect(web?.measured).toMatchObject({ found: false, asked: ["web"] });
+        else expect(web?.measured).toMatchObject({ found: true, asked: [`web.${namespace}.svc.cluster.local`] });
+      });
+    }
+
+    testWith(libc, "use-vc", async () => {
+      const zone = zoneOf(namespace);
+      await stage.node.dns.serve(zone);
+      const dns = withOption("use-vc");
+      const pod = await run(dns);
+      const { measured, foretold } = await measure(libc, pod, dns, "example.com", zone);
+      expect(measured).toEqual(foretold);
+      const transports = new Set((await stage.node.dns.queries()).map(({ transport }) => transport));
+      // musl does not know it.
+      expect([...transports]).toEqual([libc === "Musl" ? "udp" : "tcp"]);
+    });
+
     testWith(libc, "a domain that answers with a failure, or with no address", async () => {
       const own = `${namespace}.svc.cluster.local`;
       const zone: Zone = {
@@ -137,15 +203,28 @@ describeOnRealNode("the DNS queries of a lookup", () => {
       expect(failing.measured).toEqual(failing.foretold);
     });
   }
+
+  for (const [name, { dns, netdns, as, unlike }] of Object.entries(CGO)) {
+    testUnless(whyNoCgo(), name, async () => {
+      const zone: Zone = { [`failing.example.${namespace}.svc.cluster.local`]: "ServerFailure" };
+      await stage.node.dns.serve(zone);
+      const env = netdns === undefined ? [] : [{ name: "GODEBUG", value: `netdns=${netdns}` }];
+      const containers = [{ ...probeContainer("probe", "wait"), env }];
+      const pod = await stage.pods.run(namespace, probePod({ ...specOf(dns), containers }));
+      const measured = await ask(lookUpWithCgo, pod, "failing.example");
+      expect(measured).toEqual(foretell(as, dns, "failing.example", zone));
+      expect(measured).not.toEqual(foretell(unlike, dns, "failing.example", zone));
+    });
+  }
 });
 
-/** A test that is skipped, and says why, where the resolver cannot be tried. */
 function testWith(libc: Libc, name: string, run: () => Promise<void>): void {
-  const obstacle = whyNot(libc);
-  test.skipIf(obstacle !== undefined)(
-    `${name} (${libc}${obstacle === undefined ? "" : `, skipped: ${obstacle}`})`,
-    run,
-  );
+  testUnless(whyNot(libc), `${name} (${libc})`, run);
+}
+
+/** A test that is skipped, and says why, where something is in the way. */
+function testUnless(obstacle: string | undefined, name: string, run: () => Promise<void>): void {
+  test.skipIf(obstacle !== undefined)(obstacle === undefined ? name : `${name} (skipped: ${obstacle})`, run);
 }
 
 function answerOf(zone: Zone, name: string): Answer {

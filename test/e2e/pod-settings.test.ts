@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { KubeApiError } from "../support/kube-client.ts";
-import { type Pod, probeContainer, probePod, until } from "./pods.ts";
+import { type Pod, type PodManifest, probeContainer, probePod, until } from "./pods.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
-import { KEEPALIVE, NDOTS, type Way, writtenByAuthor } from "./way.ts";
-import { setByWebhook } from "./webhook-way.ts";
+import { KEEPALIVE, NDOTS, SEARCHES, type Way, writtenByAuthor } from "./way.ts";
+import { KEEPALIVE_ONLY, setByWebhook } from "./webhook-way.ts";
 
 const WAYS: readonly Way[] = [writtenByAuthor, setByWebhook];
 
@@ -14,6 +14,23 @@ const BASELINE_OF_1_28 = {
   "pod-security.kubernetes.io/enforce": "baseline",
   "pod-security.kubernetes.io/enforce-version": "v1.28",
 };
+
+const OF_THE_KERNEL = {
+  "net.ipv4.tcp_keepalive_time": "7200",
+  "net.ipv4.tcp_keepalive_intvl": "75",
+  "net.ipv4.tcp_keepalive_probes": "9",
+};
+
+/** Changes of what a policy can set, each otherwise valid. */
+const IMMUTABLE = {
+  "dnsConfig.options": { dnsConfig: { options: [{ name: "ndots", value: "3" }] } },
+  "dnsConfig.searches": { dnsConfig: { searches: ["other.example"] } },
+  dnsPolicy: { dnsPolicy: "Default" },
+  "securityContext.sysctls": { securityContext: { sysctls: [{ name: "net.ipv4.tcp_keepalive_time", value: "60" }] } },
+  terminationGracePeriodSeconds: { terminationGracePeriodSeconds: 60 },
+};
+
+const SKIPPED = "hygeia.dev/skipped";
 
 /** A connection that `probe hold` keeps, and what the kernel shows of it. */
 interface HeldConnection {
@@ -76,7 +93,7 @@ for (const way of WAYS) {
       const { resolvConf, sysctls } = await stage.pods.environment(pod);
       expect(parseResolvConf(resolvConf)).toEqual({
         nameservers: ["10.255.0.10"],
-        searches: [`${namespace}.svc.cluster.local`, "svc.cluster.local", "cluster.local", "corp.example"],
+        searches: [`${namespace}.svc.cluster.local`, "svc.cluster.local", "cluster.local", "corp.example", ...SEARCHES],
         options: [`ndots:${NDOTS}`],
       });
       expect(sysctls).toMatchObject(KEEPALIVE);
@@ -102,7 +119,41 @@ for (const way of WAYS) {
       expect(noKeepalive.held.keepalive).toBe(false);
       expect(noKeepalive.socket?.timer).toBe(NO_TIMER);
     });
+
+    if (way === setByWebhook) testSparedPods();
   });
+}
+
+/** Pods that a policy is in charge of, and that would be refused with what it wants. */
+function testSparedPods(): void {
+  test("spares a pod on the host network, which starts as its author wrote it", async () => {
+    const namespace = await setByWebhook.namespace(stage);
+    const pod = await runUnchanged(namespace, probePod({ hostNetwork: true }));
+    expect(pod.metadata.annotations).toEqual({ [SKIPPED]: "dns=HostNetwork,keepalive=HostNetwork" });
+    const { resolvConf, sysctls } = await stage.pods.environment(pod);
+    expect(parseResolvConf(resolvConf)).toMatchObject({ searches: ["corp.example"], options: [] });
+    expect(sysctls).toMatchObject(OF_THE_KERNEL);
+  });
+
+  test("spares a pod in a namespace held to the baseline of 1.28, which starts as its author wrote it", async () => {
+    const namespace = await stage.pods.namespace({ ...KEEPALIVE_ONLY, ...BASELINE_OF_1_28 });
+    await until("the operator knows the namespace", async () => {
+      const { metadata } = await stage.pods.create(namespace, probePod(), { dryRun: "All" });
+      return metadata.annotations?.[SKIPPED] === "keepalive=PodSecurity";
+    });
+    const pod = await runUnchanged(namespace, probePod());
+    expect(pod.metadata.annotations).toEqual({ [SKIPPED]: "keepalive=PodSecurity" });
+    expect((await stage.pods.environment(pod)).sysctls).toMatchObject(OF_THE_KERNEL);
+  });
+}
+
+/** Runs a pod whose spec comes out as it does where no policy is in charge. */
+async function runUnchanged(namespace: string, manifest: PodManifest): Promise<Pod> {
+  const nowhere = await stage.pods.namespace();
+  const { spec: untouched } = await stage.pods.create(nowhere, manifest, { dryRun: "All" });
+  const pod = await stage.pods.run(namespace, manifest);
+  expect(pod.spec).toEqual({ ...untouched, nodeName: stage.node.name });
+  return pod;
 }
 
 describeOnRealNode("pods that a policy must leave as they are", () => {
@@ -138,6 +189,19 @@ describeOnRealNode("pods that a policy must leave as they are", () => {
     const labels = { ...BASELINE_OF_1_28, "pod-security.kubernetes.io/enforce-version": "v1.29" };
     const pod = await stage.pods.run(await stage.pods.namespace(labels), writtenByAuthor.prepare(probePod()));
     expect((await stage.pods.environment(pod)).sysctls).toMatchObject(KEEPALIVE);
+  });
+
+  test("a pod that exists keeps what a policy sets; its labels and annotations can be changed", async () => {
+    const pod = await stage.pods.run(await stage.pods.namespace(), writtenByAuthor.prepare(probePod()));
+    for (const [field, spec] of Object.entries(IMMUTABLE)) {
+      const refused = stage.pods.change(pod, { spec });
+      await expect(refused, field).rejects.toThrow(/422 Invalid: .*pod updates may not change fields other than/);
+    }
+    const labels = { team: "shop" };
+    const annotations = { "hygeia.dev/applied": "shop@1" };
+    const changed = await stage.pods.change(pod, { metadata: { labels, annotations } });
+    expect(changed.metadata).toMatchObject({ labels, annotations });
+    expect(changed.spec).toEqual(pod.spec);
   });
 
   test("a sysctl that the node does not hold for safe makes the pod Failed, and nothing starts it", async () => {

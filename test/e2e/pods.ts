@@ -18,6 +18,7 @@ export interface PodSpec {
   readonly hostname?: string;
   readonly subdomain?: string;
   readonly setHostnameAsFQDN?: boolean;
+  readonly hostnameOverride?: string;
   readonly securityContext?: { readonly sysctls?: readonly { readonly name: string; readonly value: string }[] };
   readonly terminationGracePeriodSeconds?: number;
   readonly restartPolicy?: string;
@@ -28,6 +29,7 @@ interface Container {
   readonly image: string;
   readonly imagePullPolicy: string;
   readonly args: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value: string }[];
   readonly restartPolicy?: string;
 }
 
@@ -109,6 +111,11 @@ export class Pods {
 
   async read(pod: Pod): Promise<Pod | undefined> {
     return this.client.find<Pod>(pathOf(pod));
+  }
+
+  /** @throws KubeApiError when the API server refuses it */
+  async change(pod: Pod, patch: object): Promise<Pod> {
+    return this.client.patch<Pod>(pathOf(pod), patch);
   }
 
   /** The pod once it is as wanted. */

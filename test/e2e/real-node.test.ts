@@ -5,24 +5,35 @@ import { fileURLToPath } from "node:url";
 
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 
-import { systemClock } from "../../src/clock/system.ts";
-import { watchCluster } from "../../src/cluster/reflectors.ts";
 import { isConfirmed } from "../../src/cluster/types.ts";
-import { KubeTransport, loadKubeConfig } from "../../src/kube/transport.ts";
-import { type Pod, probePod } from "./pods.ts";
+import { watch, type WatchedCluster } from "./cluster-view.ts";
+import { type Pod, probePod, until } from "./pods.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
 import { machineState, NO_TRACES, runtimeCgroups, tracesOf } from "./traces.ts";
 
+/** Search domains of every cluster's pods, after that of their namespace. */
+const DOMAINS = ["svc.cluster.local", "cluster.local"];
+
 describeOnRealNode("a pod without a policy on a real node", () => {
   let stage: Stage;
+  let cluster: WatchedCluster;
 
   beforeAll(async () => {
     stage = await startStage();
+    cluster = await watch(stage.controlPlane);
   });
   afterAll(async () => {
+    await cluster.stop();
     await stage.stop();
   });
+
+  /** UIDs of the pods that the operator knows by a host name, alive and confirmed dead; undefined when it is no pod's. */
+  function knownAs(host: string): { live: string[]; dead: string[] } | undefined {
+    const found = cluster.view.lookupHost(host);
+    const dead = found?.tombstones.filter(({ reason }) => isConfirmed(reason)) ?? [];
+    return found && { live: found.live.map(({ pod }) => pod.uid), dead: dead.map(({ pod }) => pod.uid) };
+  }
 
   test("has an address, the cluster's search domains, ndots 5 and the kernel's keepalive", async () => {
     const namespace = await stage.pods.namespace();
@@ -44,31 +55,6 @@ describeOnRealNode("a pod without a policy on a real node", () => {
   });
 
   test("ends with every container terminated before its object goes, which the operator takes for a confirmed death", async () => {
-    const config = await loadKubeConfig(stage.controlPlane.kubeconfig);
-    const transport = new KubeTransport({ config, clock: systemClock });
-    const cluster = watchCluster({
-      transport,
-      clock: systemClock,
-      random: Math.random,
-      metrics: () => ({
-        listed: () => undefined,
-        listFailed: () => undefined,
-        watchEnded: () => undefined,
-        events: () => undefined,
-        handlerFailed: (handler) => expect.unreachable(`${handler} failed`),
-      }),
-      relistEveryMs: 300_000,
-      freshForMs: 15_000,
-      clusterDomain: "cluster.local",
-    });
-    const abort = new AbortController();
-    const running = cluster.run(abort.signal);
-    onTestFinished(async () => {
-      abort.abort();
-      await running;
-      await transport.close();
-    });
-
     const namespace = await stage.pods.namespace();
     const pod = await stage.pods.run(namespace, probePod());
     const at = () => cluster.view.lookup(pod.status.podIP ?? "", 8080);
@@ -82,6 +68,65 @@ describeOnRealNode("a pod without a policy on a real node", () => {
     expect(status.containerStatuses?.map(({ state }) => state.terminated?.exitCode)).toEqual([0]);
     await vi.waitFor(() => expect(at().live).toEqual([]), 30_000);
     expect(at().tombstones.map(({ pod: dead, reason }) => [dead.uid, isConfirmed(reason)])).toEqual([[uid, true]]);
+  });
+
+  test("calls itself, with setHostnameAsFQDN, by its name in DNS, and the operator knows it by each form of it", async () => {
+    const namespace = await stage.pods.namespace();
+    const names = { hostname: "web-0", subdomain: "web", setHostnameAsFQDN: true };
+    const pod = await stage.pods.run(namespace, probePod(names));
+    const { hostname, resolvConf } = await stage.pods.environment(pod);
+    expect(hostname).toBe(`web-0.web.${namespace}.svc.cluster.local`);
+    expect(parseResolvConf(resolvConf)).toMatchObject({ searches: [`${namespace}.svc.cluster.local`, ...DOMAINS] });
+
+    const forms = [hostname, `web-0.web.${namespace}.svc`, `web-0.web.${namespace}`];
+    const { uid } = pod.metadata;
+    await vi.waitFor(() => expect(forms.map(knownAs)).toEqual(forms.map(() => ({ live: [uid], dead: [] }))), 30_000);
+    await stage.pods.delete(pod);
+    await vi.waitFor(() => expect(forms.map(knownAs)).toEqual(forms.map(() => ({ live: [], dead: [uid] }))), 30_000);
+  });
+
+  test("calls itself, without it, by one label, under which the operator knows nobody, alive or dead", async () => {
+    const namespace = await stage.pods.namespace();
+    const pod = await stage.pods.run(namespace, probePod({ hostname: "web-0", subdomain: "web" }));
+    const { hostname } = await stage.pods.environment(pod);
+    expect(hostname).toBe("web-0");
+    const { uid } = pod.metadata;
+    const full = `web-0.web.${namespace}`;
+    await vi.waitFor(() => expect(knownAs(full)).toEqual({ live: [uid], dead: [] }), 30_000);
+    expect(knownAs(hostname)).toBeUndefined();
+    await stage.pods.delete(pod);
+    await vi.waitFor(() => expect(knownAs(full)).toEqual({ live: [], dead: [uid] }), 30_000);
+    expect(knownAs(hostname)).toBeUndefined();
+  });
+
+  test("calls itself by its hostnameOverride, which the operator does not take for the dead pod of that name", async () => {
+    const namespace = await stage.pods.namespace();
+    const first = await stage.pods.run(namespace, probePod({ hostname: "web-0", subdomain: "web" }));
+    const hostnameOverride = `web-0.web.${namespace}.svc.cluster.local`;
+    const heir = await stage.pods.run(namespace, probePod({ hostnameOverride }));
+    const { hostname } = await stage.pods.environment(heir);
+    expect(hostname).toBe(hostnameOverride);
+    await stage.pods.delete(first);
+    const [old, living] = [first.metadata.uid, heir.metadata.uid];
+    await vi.waitFor(() => expect(knownAs(hostname)).toEqual({ live: [living], dead: [old] }), 30_000);
+  });
+
+  test("never starts with setHostnameAsFQDN and a name of more than 64 characters", async () => {
+    const namespace = await stage.pods.namespace();
+    const rest = `.web.${namespace}.svc.cluster.local`;
+    const named = (length: number) =>
+      probePod({ hostname: "x".repeat(length - rest.length), subdomain: "web", setHostnameAsFQDN: true });
+    const pod = await stage.pods.create(namespace, named(65));
+    const refusal = /FQDN x+\S+ is too long \(64 characters is the max, 65 characters requested\)/;
+    await until("its kubelet says why", async () =>
+      (await stage.pods.events(pod)).some(({ message }) => refusal.test(message)),
+    );
+    // The pod with one character less, made after it, runs; had it been a matter of time, so would this one.
+    const other = await stage.pods.run(namespace, named(64));
+    expect((await stage.pods.environment(other)).hostname).toHaveLength(64);
+    const { phase, containerStatuses = [] } = (await stage.pods.read(pod))?.status ?? {};
+    expect(phase).toBe("Pending");
+    expect(containerStatuses.filter(({ state }) => state.waiting === undefined)).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import { type Stage, type StageOptions, startStage } from "./stage.ts";
 
 /** What a policy asks for in these tests. */
 export const NDOTS = "2";
+export const SEARCHES: readonly string[] = ["shop.example", "dc1.shop.example"];
 export const KEEPALIVE = {
   "net.ipv4.tcp_keepalive_time": "600",
   "net.ipv4.tcp_keepalive_intvl": "30",
@@ -17,7 +18,7 @@ export interface Way {
   start(options: StageOptions): Promise<Stage>;
   /** A namespace in which it works. */
   namespace(stage: Stage): Promise<string>;
-  /** The pod as it is sent to the API server so that it gets NDOTS and KEEPALIVE. */
+  /** The pod as it is sent to the API server so that it gets NDOTS, SEARCHES and KEEPALIVE. */
   prepare(pod: PodManifest): PodManifest;
 }
 
@@ -30,7 +31,11 @@ export const writtenByAuthor: Way = {
     labels,
     spec: {
       ...spec,
-      dnsConfig: { ...spec.dnsConfig, options: [...(spec.dnsConfig?.options ?? []), { name: "ndots", value: NDOTS }] },
+      dnsConfig: {
+        ...spec.dnsConfig,
+        searches: [...(spec.dnsConfig?.searches ?? []), ...SEARCHES],
+        options: [...(spec.dnsConfig?.options ?? []), { name: "ndots", value: NDOTS }],
+      },
       securityContext: {
         sysctls: [
           ...(spec.securityContext?.sysctls ?? []),

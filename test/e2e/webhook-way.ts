@@ -6,12 +6,14 @@ import { startOperator } from "../support/operator.ts";
 import { WebhookStage } from "../support/webhook-stage.ts";
 import { probePod, until } from "./pods.ts";
 import { startStageOn } from "./stage.ts";
-import { KEEPALIVE, NDOTS, type Way } from "./way.ts";
+import { KEEPALIVE, NDOTS, SEARCHES, type Way } from "./way.ts";
 
 const execute = promisify(execFile);
 
 const POLICIES = "/apis/hygeia.dev/v1alpha1/registrationpolicies";
 const LABELS = { team: "shop" };
+/** Of a namespace in whose pods a policy wants the sysctls, and nothing else. */
+export const KEEPALIVE_ONLY = { team: "bank" };
 
 /** The operator sets it, through its webhook, because a RegistrationPolicy says so. */
 export const setByWebhook: Way = {
@@ -21,7 +23,9 @@ export const setByWebhook: Way = {
     const scope = new Scope();
     try {
       const stage = await startStageOn(webhook.controlPlane, scope, options);
-      await webhook.client.create(POLICIES, policy());
+      const dns = { ndots: Number(NDOTS), searches: SEARCHES };
+      await webhook.client.create(POLICIES, policy("shop", LABELS, { dns }));
+      await webhook.client.create(POLICIES, policy("bank", KEEPALIVE_ONLY));
       const { kubectl, kubeconfig } = webhook.controlPlane;
       await execute(kubectl, [`--kubeconfig=${kubeconfig}`, "apply", "-k", "config/dry-run"]);
       await webhook.configure();
@@ -53,17 +57,18 @@ export const setByWebhook: Way = {
   prepare: (pod) => pod,
 };
 
-function policy(): object {
+/** One that wants the sysctls of KEEPALIVE and more. */
+function policy(name: string, labels: Readonly<Record<string, string>>, more: object = {}): object {
   const seconds = (name: keyof typeof KEEPALIVE): string => `${KEEPALIVE[name]}s`;
   return {
     apiVersion: "hygeia.dev/v1alpha1",
     kind: "RegistrationPolicy",
-    metadata: { name: "shop" },
+    metadata: { name },
     spec: {
       mode: "Enforce",
-      match: { namespaceSelector: { matchLabels: LABELS } },
+      match: { namespaceSelector: { matchLabels: labels } },
       registration: { registries: [{ name: "none" }] },
-      dns: { ndots: Number(NDOTS) },
+      ...more,
       keepalive: {
         time: seconds("net.ipv4.tcp_keepalive_time"),
         interval: seconds("net.ipv4.tcp_keepalive_intvl"),
