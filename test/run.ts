@@ -1,6 +1,6 @@
 /**
- * `npm test`: prepares the real components, runs the unit tests, the integration tests and those on a real node, and
- * ends with one line that says how many passed and failed. `--nightly` asks for the long versions; further words select
+ * `npm test`: prepares the real components, runs the unit tests, the integration tests, those on a real node and the
+ * demo, and ends with one line that says how many passed and failed. `--nightly` asks for the long versions; further words select
  * test files.
  */
 import { parseArgs } from "node:util";

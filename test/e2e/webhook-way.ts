@@ -32,7 +32,8 @@ export const setByWebhook: Way = {
       const port = await webhook.freePort();
       webhook.front.setBackends(() => [port]);
       const flags = { admission: "webhook", "webhook-bind-address": `127.0.0.1:${port}` };
-      const operator = await startOperator({ cluster: webhook.controlPlane, flags });
+      // A dry run tells what a namespace refuses.
+      const operator = await startOperator({ cluster: webhook.controlPlane, flags, denials: "Expected" });
       const stop = async (): Promise<void> => {
         await operator.stop();
         await scope.stop();
