@@ -243,6 +243,7 @@ describe("kubectl", () => {
         clusterId: "cdf818194e3a8c32",
         instances: 180,
         ignoredEntries: 7,
+        viewAge: "5s",
         certificateExpiry: "2036-01-02T03:04:05Z",
         conditions: [condition("Synced", "True", "Current"), condition("Ready", "True", "Ready")],
       },
@@ -251,8 +252,9 @@ describe("kubectl", () => {
     expect(head).toEqual(["NAME", "TYPE", "MODE", "READY", "INSTANCES", "AGE"]);
     expect(row?.slice(0, 5)).toEqual(["shown", "Etcd", "Normal", "True", "180"]);
     const [wideHead, wideRow] = await columns("registries.hygeia.dev", "shown", "-o", "wide");
-    expect(wideHead?.slice(5)).toEqual(["REASON", "VERSION", "ENDPOINTS", "CERT-EXPIRY", "AGE"]);
-    expect(wideRow?.slice(5, 9)).toEqual(["Ready", "3.6.8", JSON.stringify(HTTPS.endpoints), "2036-01-02T03:04:05Z"]);
+    expect(wideHead?.slice(5)).toEqual(["REASON", "VERSION", "ENDPOINTS", "VIEW-AGE", "CERT-EXPIRY", "AGE"]);
+    const wide = ["Ready", "3.6.8", JSON.stringify(HTTPS.endpoints), "5s", "2036-01-02T03:04:05Z"];
+    expect(wideRow?.slice(5, 10)).toEqual(wide);
   });
 
   test("get shows a policy at a glance, and more with -o wide", async () => {

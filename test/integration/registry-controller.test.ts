@@ -112,6 +112,7 @@ describe("a registry that works", () => {
       clusterId: expect.stringMatching(/^[0-9a-f]+$/) as string,
       instances: 0,
       ignoredEntries: 0,
+      viewAge: expect.stringMatching(/^(?:5|15)s$/) as string,
     });
     expect(status).not.toHaveProperty("certificateExpiry");
     expect(status?.conditions?.map(({ type, status: state, reason }) => `${type} ${state} ${reason}`)).toEqual([
@@ -130,10 +131,11 @@ describe("a registry that works", () => {
       "REASON",
       "VERSION",
       "ENDPOINTS",
+      "VIEW-AGE",
       "CERT-EXPIRY",
       "AGE",
     ]);
-    expect(line).toMatch(/^good +Etcd +Normal +True +0 +Ready +3\.6\.8 +\["http:\/\/127\.0\.0\.1:\d+"\] +\S+$/);
+    expect(line).toMatch(/^good +Etcd +Normal +True +0 +Ready +3\.6\.8 +\["http:\/\/127\.0\.0\.1:\d+"\] +\d+s +\S+$/);
   });
 
   test("counts its instances and what is none", async () => {

@@ -11,6 +11,7 @@ import { registryEvents, registryReference, registryViewReset } from "./events.t
 import { gatherFacts, registryFigures } from "./facts.ts";
 import type { Registries } from "./registry-set.ts";
 import { registryConditions } from "./status.ts";
+import { ViewAges } from "./view-age.ts";
 
 export interface RegistryStatusParts {
   readonly registries: Registries;
@@ -35,6 +36,7 @@ const resets: ReadonlySet<string> = new Set(["WentBack", "ClusterChanged"]);
 export class RegistryStatusController {
   readonly #parts: RegistryStatusParts;
   readonly #writer: StatusWriter;
+  readonly #ages = new ViewAges();
 
   constructor(parts: RegistryStatusParts) {
     this.#parts = parts;
@@ -71,10 +73,14 @@ export class RegistryStatusController {
     const entry = registries.entry(name);
     if (entry === undefined || entry.object.deleting) {
       this.#writer.forget(name);
+      this.#ages.forget(name);
       return undefined;
     }
-    const conditions = registryConditions(gatherFacts(entry, clock, freshForMs));
-    const outcome = await this.#writer.write(entry.object, registryFigures(entry), conditions, signal);
+    const facts = gatherFacts(entry, clock, freshForMs);
+    const conditions = registryConditions(facts);
+    const viewAge = this.#ages.observe(name, facts.freshness.caughtUpTo, facts.now);
+    const figures = registryFigures(entry, viewAge);
+    const outcome = await this.#writer.write(entry.object, figures, conditions, signal);
     if (outcome === "Outdated") return { requeueAfterMs: DEBOUNCE_MS };
     if (outcome === "Written") {
       const changes = conditionChanges(entry.object.status?.conditions, conditions, REGISTRY_CONDITIONS);

@@ -4,6 +4,7 @@ import { secondTime } from "../../clock/format.ts";
 import { firstToExpire } from "./certificates.ts";
 import type { RegistryEntry } from "./registry-set.ts";
 import type { RegistryFacts } from "./status.ts";
+import type { ViewAgeStep } from "./view-age.ts";
 
 /** Gathers what is known of a Registry now. */
 export function gatherFacts({ object, runner }: RegistryEntry, clock: Clock, freshForMs: number): RegistryFacts {
@@ -34,7 +35,7 @@ const NOTHING_KNOWN: RegistryFacts["freshness"] = {
 };
 
 /** The figures of a Registry's status: everything but the conditions and the generation. Unknown ones are left out. */
-export function registryFigures({ runner }: RegistryEntry): RegistryStatus {
+export function registryFigures({ runner }: RegistryEntry, viewAge: ViewAgeStep | undefined): RegistryStatus {
   if (runner === undefined) return {};
   const { view, tls } = runner;
   const { mode, serverVersion, clusterId, synced } = view.freshness();
@@ -43,6 +44,7 @@ export function registryFigures({ runner }: RegistryEntry): RegistryStatus {
     mode,
     ...(serverVersion === "" ? {} : { serverVersion }),
     ...(clusterId === "" ? {} : { clusterId }),
+    ...(viewAge === undefined ? {} : { viewAge }),
     ...(synced ? { instances: view.size, ignoredEntries: sum(view.ignoredTotals) } : {}),
     ...(expiry === undefined ? {} : { certificateExpiry: secondTime(expiry.notAfter) }),
   };

@@ -251,6 +251,10 @@ export interface RegistryStatus {
    */
   ignoredEntries?: number;
   /**
+   * How old the view of the registry was at most in the last minutes: whatever was written there longer ago is known. Rounded up, rises at once and falls after five minutes; the metric hygeia_registry_view_age_seconds has it to the second. Absent until something has proven it.
+   */
+  viewAge?: "5s" | "15s" | "1m" | "5m" | "15m" | "1h" | "6h" | "24h" | "Older";
+  /**
    * When the first of the certificates in use expires: the registry's own, its issuers, or our client certificate.
    */
   certificateExpiry?: string;
