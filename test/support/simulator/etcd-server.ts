@@ -39,12 +39,18 @@ interface Content {
 /** How often etcd looks for expired leases. */
 const EXPIRY_TICK_MS = 500;
 
-/**
- * The registry as it really is. With `silentRewrites` it behaves like Consul: a registration that says the same as the
- * present one moves no version and tells nobody.
- */
+/** What a registry does not do that etcd does. */
+export interface Weaknesses {
+  /** As Consul and Nacos: a registration that says the same as the present one moves no version and tells nobody. */
+  readonly silentRewrites: boolean;
+  /** As Nacos: a delete compares nothing. Whoever sends it has looked before, and takes whatever is there by then. */
+  readonly unguardedDeletes: boolean;
+}
+
+/** The registry as it really is. */
 export class EtcdServer {
   readonly silentRewrites: boolean;
+  readonly unguardedDeletes: boolean;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #story: Story;
@@ -56,11 +62,12 @@ export class EtcdServer {
   /** Differs for each set of data. */
   clusterId = 1;
 
-  constructor(time: VirtualTime, random: SeededRandom, story: Story, silentRewrites: boolean) {
+  constructor(time: VirtualTime, random: SeededRandom, story: Story, weaknesses: Weaknesses) {
     this.#time = time;
     this.#random = random;
     this.#story = story;
-    this.silentRewrites = silentRewrites;
+    this.silentRewrites = weaknesses.silentRewrites;
+    this.unguardedDeletes = weaknesses.unguardedDeletes;
     const tick = (): void => {
       this.#expire();
       time.after(EXPIRY_TICK_MS, tick);

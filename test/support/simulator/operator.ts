@@ -279,7 +279,10 @@ export class Operator {
     });
   }
 
-  /** The request may be under way for long; it is compared and deleted in one step when it arrives. */
+  /**
+   * The request may be under way for long; it is compared and deleted in one step when it arrives. Where the registry
+   * compares nothing, the last look at the entry is a request of its own, a moment before.
+   */
   #write(record: InstanceRecord, verdict: Verdict): void {
     const { time, random, etcd, story } = this.#world;
     const [usual, slow] = etcd.silentRewrites ? [20, 20] : [100, 40_000];
@@ -287,14 +290,23 @@ export class Operator {
       const stored = etcd.get(record.id);
       const version = stored && `${this.registry.era}.${stored.modRevision}.${stored.lease}`;
       if (version === record.version || (stored !== undefined && !this.#options.core.comparesVersion)) {
-        this.#observer.evicting(record, verdict);
-        etcd.delete(record.id, `evicted (${verdict.reason})`);
-        this.#verify(record);
+        if (etcd.unguardedDeletes) time.after(random.delay(1, usual), () => this.#delete(record, verdict));
+        else this.#delete(record, verdict);
       } else {
         story.tell([record.id], `operator: ${record.id} is not ${record.version} any more`);
+        this.#evicting.delete(record.id);
       }
-      this.#evicting.delete(record.id);
     });
+  }
+
+  /** Whatever is listed by now. */
+  #delete(record: InstanceRecord, verdict: Verdict): void {
+    const { etcd } = this.#world;
+    this.#evicting.delete(record.id);
+    if (etcd.get(record.id) === undefined) return;
+    this.#observer.evicting(record, verdict);
+    etcd.delete(record.id, `evicted (${verdict.reason})`);
+    this.#verify(record);
   }
 
   #verify({ id }: InstanceRecord): void {

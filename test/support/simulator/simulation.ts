@@ -79,7 +79,9 @@ export class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options;
     const random = new SeededRandom(options.seed);
-    this.#etcd = new EtcdServer(this.#time, random, this.#story, random.chance(0.15));
+    const silentRewrites = random.chance(0.15);
+    const unguardedDeletes = silentRewrites && random.chance(0.5);
+    this.#etcd = new EtcdServer(this.#time, random, this.#story, { silentRewrites, unguardedDeletes });
     this.#rules = {
       absentForMs: random.pick([30_000, 45_000, 120_000]),
       silentForMs: random.pick([0, 0, 5_000, 30_000]),
