@@ -48,6 +48,13 @@ export class NacosApi {
     this.#login = login;
   }
 
+  /** @param protectThreshold share of healthy instances up to which callers are told of all of them, as healthy */
+  async createService(service: string, protectThreshold: number): Promise<void> {
+    const form = { namespaceId: "public", groupName: "DEFAULT_GROUP", serviceName: service };
+    const threshold = String(protectThreshold);
+    await this.#send("POST", "/v3/admin/ns/service", { ...form, ephemeral: "true", protectThreshold: threshold });
+  }
+
   async register(registration: NacosRegistration): Promise<void> {
     await this.#send("POST", "/v1/ns/instance", formOf(registration));
   }
@@ -64,6 +71,11 @@ export class NacosApi {
   /** As a person switches an instance on or off. */
   async setEnabled(registration: NacosRegistration, enabled: boolean): Promise<void> {
     await this.#send("PUT", "/v3/admin/ns/instance", { ...formOf(registration), enabled: String(enabled) });
+  }
+
+  /** Asks the server to have a gRPC client connect anew. @param clientId as a publisher list shows it */
+  async reloadClient(clientId: string): Promise<void> {
+    await this.#send("POST", "/v3/admin/core/loader/reloadClient", { connectionId: clientId });
   }
 
   /** What the admin list shows of one cluster. */

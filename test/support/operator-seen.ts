@@ -62,7 +62,7 @@ export async function untilCondition(
 }
 
 /** Events on an object; those of cluster-scoped objects live in the namespace default. */
-async function eventsOn(client: KubeClient, { kind, name }: Seen): Promise<readonly SeenEvent[]> {
+export async function eventsOn(client: KubeClient, { kind, name }: Seen): Promise<readonly SeenEvent[]> {
   const all = await client.list<SeenEvent & { readonly regarding: Seen }>(
     "/apis/events.k8s.io/v1/namespaces/default/events",
   );

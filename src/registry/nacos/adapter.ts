@@ -11,7 +11,7 @@ import type {
 } from "../port.ts";
 import { Publisher } from "../publisher.ts";
 import type { ClientContext } from "./client.ts";
-import { Fleet } from "./fleet.ts";
+import { Fleet, type Quorum } from "./fleet.ts";
 import { Follower } from "./follower.ts";
 import { look, type LookOptions, type Seen, wasWrittenJustNow } from "./look.ts";
 import { DEFAULT_TIMING, type NacosAdapterOptions, type NacosConnection, type NacosTiming } from "./options.ts";
@@ -21,6 +21,12 @@ import type { NacosServer } from "./server.ts";
 import { InstanceTable } from "./table.ts";
 import { kindOf } from "./writers.ts";
 import { Writes } from "./writes.ts";
+
+/** What one server shows of an instance. */
+interface Look {
+  readonly server: NacosServer;
+  readonly seen: Seen | undefined;
+}
 
 /**
  * Nacos as a service registry: every server's whole list, again and again, judged current by the lists themselves
@@ -106,18 +112,18 @@ export class NacosAdapter implements RegistryAdapter {
   }
 
   /**
-   * Only what registered over HTTP beats. A gRPC connection is its own sign of life, and stands as long as the kernel
+   * Only what registered over HTTP beats, and every server must be asked: a process beats where it gets through. A gRPC connection is its own sign of life, and stands as long as the kernel
    * answers for a process that does not: nothing can be said of it. Of what is persistent nobody is heard.
    */
   async readLife(record: InstanceRecord, signal: AbortSignal): Promise<LifeReading> {
     const { clock } = this.#options;
     const startedAt = clock.monotonic();
-    const [{ server, seen }] = await this.#look(record.id, signal);
+    const looks = await this.#look(record.id, signal, "All");
+    const [{ seen }] = looks;
     if (seen === undefined || kindOf(seen.writers) !== "HTTP") return { kind: "None" };
-    const { instance, writers } = seen;
-    // The list may still call a heartbeat missed that has come by now.
-    const isSilent = !instance.healthy && !(await wasWrittenJustNow(server, seen, this.#looking, signal));
+    const isSilent = await this.#areSilent(looks, signal);
     const endedAt = clock.monotonic();
+    const { instance, writers } = seen;
     const silentSince = isSilent ? (this.#table.unhealthySince(record.id, writers) ?? endedAt) : undefined;
     const source = writers.ids.join(" ");
     return { kind: "Heartbeat", source, grantedMs: instance.beatTimeout, silentSince, startedAt, endedAt };
@@ -148,14 +154,23 @@ export class NacosAdapter implements RegistryAdapter {
     return { clock: this.#options.clock, timing: this.#timing };
   }
 
-  async #look(
-    id: string,
-    signal: AbortSignal,
-  ): Promise<readonly [{ readonly server: NacosServer; readonly seen: Seen | undefined }, ...unknown[]]> {
+  async #look(id: string, signal: AbortSignal, quorum?: Quorum): Promise<readonly [Look, ...Look[]]> {
     const ref = parseId(id);
-    return await this.#fleet.ask(async (server) => {
+    const lookAt = async (server: NacosServer): Promise<Look> => {
       return { server, seen: await look(server, ref, this.#looking, signal) };
-    }, signal);
+    };
+    return await this.#fleet.ask(lookAt, signal, quorum);
+  }
+
+  /** Whether all servers that list it call its heartbeat missed. */
+  async #areSilent(looks: readonly Look[], signal: AbortSignal): Promise<boolean> {
+    for (const { server, seen } of looks) {
+      if (seen === undefined) continue;
+      if (seen.instance.healthy) return false;
+      // The list may still call a heartbeat missed that has come by now.
+      if (await wasWrittenJustNow(server, seen, this.#looking, signal)) return false;
+    }
+    return true;
   }
 
   #makeFleet(connection: NacosConnection): Fleet {

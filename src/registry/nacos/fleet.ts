@@ -1,6 +1,12 @@
 import { RegistryError } from "../errors.ts";
 import { NacosServer, type Reading, type ServerOptions } from "./server.ts";
 
+/**
+ * How many servers must answer. `Most`: more than half, for what a few say may be old. `All`: also one that is out of our
+ * reach may be in that of a process that lives, and then be the only one that knows.
+ */
+export type Quorum = "Most" | "All";
+
 /** All servers named as endpoints: each is asked, for each may say something else. */
 export class Fleet {
   readonly servers: readonly NacosServer[];
@@ -15,12 +21,13 @@ export class Fleet {
   }
 
   /**
-   * Asks every server. More than half must answer, for what a few say may be old; and none may say that we are not let in.
+   * Asks every server. So many must answer; and none may say that we are not let in.
    * @throws RegistryError, that of the first server that did not answer; or the signal's reason
    */
   async ask<Result>(
     question: (server: NacosServer) => Promise<Result>,
     signal: AbortSignal,
+    quorum: Quorum = "Most",
   ): Promise<readonly [Result, ...Result[]]> {
     const settled = await Promise.allSettled(this.servers.map(question));
     signal.throwIfAborted();
@@ -33,7 +40,8 @@ export class Fleet {
     const grave = failures.find((failure) => !isAbsence(failure));
     if (grave !== undefined) throw grave;
     const [failure] = failures;
-    if (failure !== undefined && results.length * 2 <= this.servers.length) throw failure;
+    const isEnough = quorum === "Most" && results.length * 2 > this.servers.length;
+    if (failure !== undefined && !isEnough) throw failure;
     return results as [Result, ...Result[]];
   }
 

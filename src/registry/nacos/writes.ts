@@ -3,7 +3,7 @@ import type { Fence, InstanceRecord, RestorePayload, WriteResult } from "../port
 import type { NacosApi } from "./api.ts";
 import { Claims } from "./claims.ts";
 import { NotSent } from "./client.ts";
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, Quorum } from "./fleet.ts";
 import { look, type LookOptions, type Seen, settledLook } from "./look.ts";
 import type { NacosInstance } from "./model.ts";
 import { formatId, type InstanceRef, parseId } from "./record-id.ts";
@@ -34,6 +34,10 @@ interface Judged extends Seen {
 
 /** One kind of write. */
 interface Act {
+  /** Servers that must show what was judged before it, and the write after it. */
+  readonly quorum: Quorum;
+  /** What it writes stays for who registers at the address next, where it comes too late for the one it is about. */
+  readonly isInherited: boolean;
   /** Whether there is anything to do to it. */
   isWanted(judged: Judged): boolean;
   send(judged: Judged, beforeSend: () => boolean): Promise<void>;
@@ -58,6 +62,8 @@ export class Writes {
   /** Removes what HTTP registered. @throws RegistryError when it hangs on a gRPC connection, which a delete does not reach */
   async deregister(fleet: Fleet, record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
     return await this.#write(fleet, record, fence, signal, {
+      quorum: "All",
+      isInherited: false,
       isWanted: () => true,
       send: async ({ server, instance, writers }, beforeSend) => {
         if (kindOf(writers) === "GRPC")
@@ -112,6 +118,9 @@ export class Writes {
   ): Promise<WriteResult> {
     const ref = parseId(record.id);
     return await this.#write(fleet, record, fence, signal, {
+      // What goes back into rotation harms nobody who lives, and must not wait for a server that is gone.
+      quorum: enabled ? "Most" : "All",
+      isInherited: !enabled,
       isWanted: ({ instance }) => instance.enabled !== enabled,
       // The write replaces weight and metadata too: they are sent as they are.
       send: async ({ server, instance }, beforeSend) => {
@@ -141,7 +150,7 @@ export class Writes {
     if (!table.stands(record)) return { outcome: "Changed" };
     if (!fence.isValid()) return { outcome: "Fenced" };
     const ref = parseId(record.id);
-    const judged = await this.#judgedOn(fleet, record, ref, signal);
+    const judged = await this.#judgedOn(fleet, record, ref, act, signal);
     if (judged === "Gone" || judged === "Changed") {
       const restore = this.#claims.find(record, fence);
       return restore === undefined ? { outcome: judged } : { outcome: "Done", restore };
@@ -155,7 +164,13 @@ export class Writes {
       if (!isLost(error)) throw error;
       onWritten(ref);
       // It is not sent again: whether it was carried out shows in what is listed, or nobody can tell.
-      if (!act.isDone(await settledLook(judged.server, ref, this.#options, signal))) throw error;
+      const seen = await settledLook(judged.server, ref, this.#options, signal);
+      if (!act.isDone(seen)) throw error;
+      if (seen === undefined && act.isInherited) {
+        // It may also be on its way still: it stays open what an heir will find.
+        await act.finish(judged);
+        throw error;
+      }
     }
     this.#claims.note(record, fence, restore);
     onWritten(ref);
@@ -168,12 +183,14 @@ export class Writes {
     fleet: Fleet,
     record: InstanceRecord,
     ref: InstanceRef,
+    { quorum }: Act,
     signal: AbortSignal,
   ): Promise<Judged | "Gone" | "Changed"> {
     const { table, clock } = this.#options;
-    const looks = await fleet.ask(async (server) => {
+    const settled = async (server: NacosServer) => {
       return { server, seen: await settledLook(server, ref, this.#options, signal) };
-    }, signal);
+    };
+    const looks = await fleet.ask(settled, signal, quorum);
     const [{ server, seen }, ...others] = looks;
     if (looks.every((one) => one.seen === undefined)) return "Gone";
     if (seen === undefined || table.peek(seen.instance, seen.writers, clock.monotonic())?.version !== record.version) {
@@ -191,10 +208,11 @@ export class Writes {
     // What shows the contrary a moment later was written by somebody else.
     const shown = new Set<NacosServer>();
     for (;;) {
-      const answers = await fleet.ask(async (server) => {
+      const isShown = async (server: NacosServer): Promise<boolean> => {
         if (!shown.has(server) && act.isDone(await look(server, ref, this.#options, signal))) shown.add(server);
         return shown.has(server);
-      }, signal);
+      };
+      const answers = await fleet.ask(isShown, signal, act.quorum);
       if (answers.every(Boolean)) return;
       if (clock.monotonic() > until)
         throw new RegistryError("NotUnderstood", `${formatId(ref)}: the write was answered with ok, and did not show`);
