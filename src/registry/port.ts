@@ -99,6 +99,8 @@ export interface RegistryFreshness {
   readonly clusterId: string;
   /** A defect that this very version of the server is known to have, and what to do about it; absent when none is. */
   readonly defect?: string;
+  /** A server that does not answer while enough others do, and what that means; absent when all do. */
+  readonly absence?: string;
 }
 
 /** One reading of whether the registrant still talks to the registry. */

@@ -21,6 +21,8 @@ export class Publisher {
   serverVersion = "";
   /** What is wrong with this very version of the server, for a person; undefined when nothing is known. */
   defect: string | undefined;
+  /** Which server does not answer while enough others do, and what that means, for a person; undefined when all do. */
+  absence: string | undefined;
   clusterId = "";
 
   constructor(table: Table, breaker: Breaker) {
@@ -88,6 +90,7 @@ export class Publisher {
       serverVersion: this.serverVersion,
       clusterId: this.clusterId,
       ...(this.defect === undefined ? {} : { defect: this.defect }),
+      ...(this.absence === undefined ? {} : { absence: this.absence }),
     });
   }
 

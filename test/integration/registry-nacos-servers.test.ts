@@ -90,6 +90,7 @@ describe("while one of three servers does not answer", () => {
     await apis[0].register(one);
     await silent.refuse();
     const record = await current(view);
+    expect(view.freshness().absence).toContain(urlOf(silent));
     await expect(adapter.deregister(record, fence(), never)).rejects.toMatchObject({ code: "Unreachable" });
     await expect(adapter.quarantine(record, fence(), never)).rejects.toMatchObject({ code: "Unreachable" });
     await expect(adapter.readLife(record, never)).rejects.toMatchObject({ code: "Unreachable" });
@@ -106,6 +107,9 @@ describe("while one of three servers does not answer", () => {
     await silent.listen();
     expect((await adapter.deregister(again, fence({ traceId: "again" }), never)).outcome).toBe("Done");
     expect(await apis[0].publishers(one.service)).toEqual([]);
+    await eventually(() => {
+      expect(view.freshness().absence).toBeUndefined();
+    });
   });
 });
 

@@ -14,6 +14,10 @@ export const REGISTRY_CONDITIONS = {
     meaning: "The registry answers in time and lets the operator in.",
     reasons: {
       Answering: { status: "True", says: "The last request was answered." },
+      PartlyAnswering: {
+        status: "True",
+        says: "Enough of its servers answer to know its content, but not the one that the message names.",
+      },
       KnownDefect: {
         status: "True",
         says: "It answers, but its version has a defect, which the message names: upgrade it.",

@@ -82,6 +82,10 @@ describe("the conditions of a registry", () => {
       facts: { freshness: { problem: trouble("SplitView") } },
       conditions: { Ready: "False NotSynced", Reachable: "True Answering", Synced: "False SplitView" },
     },
+    "name a server that does not answer while enough others do, and stay well": {
+      facts: { freshness: { absence: "http://a does not answer", defect: "upgrade it" } },
+      conditions: { ...good, Reachable: "True PartlyAnswering" },
+    },
     "name a defect of the server's version, and stay well": {
       facts: { freshness: { defect: "upgrade it" } },
       conditions: { ...good, Reachable: "True KnownDefect" },

@@ -72,6 +72,7 @@ function reachableOf({ specProblems, problem, isRunning, freshness }: RegistryFa
     const reason = isReason(type, trouble.reason) ? trouble.reason : "NotUnderstood";
     return { type, reason, message: trouble.message };
   }
+  if (freshness.absence !== undefined) return { type, reason: "PartlyAnswering", message: freshness.absence };
   if (freshness.defect !== undefined) return { type, reason: "KnownDefect", message: freshness.defect };
   if (freshness.synced || trouble !== undefined) {
     return { type, reason: "Answering", message: "the registry answers and lets the operator in" };

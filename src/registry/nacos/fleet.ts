@@ -10,6 +10,8 @@ export type Quorum = "Most" | "All";
 /** All servers named as endpoints: each is asked, for each may say something else. */
 export class Fleet {
   readonly servers: readonly NacosServer[];
+  /** Why a server did not answer the last {@link read}, where the others were enough. */
+  absence: Error | undefined;
 
   constructor(options: ServerOptions) {
     this.servers = options.connection.endpoints.map((endpoint) => new NacosServer(endpoint, options));
@@ -17,7 +19,9 @@ export class Fleet {
 
   /** What all servers that answer list, in the order of the endpoints. @throws as {@link ask} does */
   async read(signal: AbortSignal): Promise<readonly [Reading, ...Reading[]]> {
-    return await this.ask((server) => server.read(signal), signal);
+    const { results, failures } = await this.#settle((server) => server.read(signal), signal, "Most");
+    this.absence = failures[0];
+    return results;
   }
 
   /**
@@ -29,6 +33,18 @@ export class Fleet {
     signal: AbortSignal,
     quorum: Quorum = "Most",
   ): Promise<readonly [Result, ...Result[]]> {
+    return (await this.#settle(question, signal, quorum)).results;
+  }
+
+  close(): void {
+    for (const server of this.servers) server.close();
+  }
+
+  async #settle<Result>(
+    question: (server: NacosServer) => Promise<Result>,
+    signal: AbortSignal,
+    quorum: Quorum,
+  ): Promise<{ readonly results: readonly [Result, ...Result[]]; readonly failures: readonly Error[] }> {
     const settled = await Promise.allSettled(this.servers.map(question));
     signal.throwIfAborted();
     const results: Result[] = [];
@@ -42,11 +58,7 @@ export class Fleet {
     const [failure] = failures;
     const isEnough = quorum === "Most" && results.length * 2 > this.servers.length;
     if (failure !== undefined && !isEnough) throw failure;
-    return results as [Result, ...Result[]];
-  }
-
-  close(): void {
-    for (const server of this.servers) server.close();
+    return { results: results as [Result, ...Result[]], failures };
   }
 }
 

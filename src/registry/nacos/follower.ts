@@ -121,6 +121,7 @@ export class Follower {
     publisher.serverVersion = api.version;
     publisher.clusterId = UNNAMED;
     publisher.defect = readings.map((reading) => defectOf(reading.api.version)).find((defect) => defect !== undefined);
+    publisher.absence = absenceOf(this.#fleet());
     this.#judge(readings, startedAt);
   }
 
@@ -200,3 +201,8 @@ export class Follower {
 
 /** Nacos names its data nowhere: only what is in it tells one store from another. */
 const UNNAMED = "unnamed";
+
+function absenceOf({ absence }: Fleet): string | undefined {
+  if (absence === undefined) return undefined;
+  return `${absence.message}; nothing is taken out until every server answers: remove from spec.endpoints what is gone`;
+}
