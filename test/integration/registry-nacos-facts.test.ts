@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { type NacosServer, startNacos } from "../env/index.ts";
 import { NacosApi } from "../support/nacos-api.ts";
+import { startGrpcRegistrant } from "../support/nacos-registrants.ts";
 import { eventually, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
@@ -20,7 +21,11 @@ afterAll(async () => {
 describe("a service with a protectThreshold", () => {
   it("has callers told that a silent instance is healthy; the adapter is told the truth", async () => {
     const service = "protected";
-    const metadata = { "preserved.heart.beat.timeout": "2000", "preserved.ip.delete.timeout": "600000" };
+    const metadata = {
+      "preserved.heart.beat.interval": "1000",
+      "preserved.heart.beat.timeout": "2000",
+      "preserved.ip.delete.timeout": "600000",
+    };
     const silent = { service, ip: "10.13.0.1", port: 80, metadata };
     await api.createService(service, 1);
     await api.register(silent);
@@ -37,5 +42,28 @@ describe("a service with a protectThreshold", () => {
       const reading = await adapter.readLife(record, never);
       expect(reading).toMatchObject({ kind: "Heartbeat", silentSince: expect.any(Number) as number });
     });
+  });
+});
+
+describe("reloadClient", () => {
+  it("has a client that lives connect anew, and is no way to end one that is frozen", async () => {
+    const live = await startGrpcRegistrant(server, "reloaded", ["10.13.1.1:80"]);
+    const frozen = await startGrpcRegistrant(server, "not-reloaded", ["10.13.1.2:80"]);
+    const [before = ""] = await api.publishers("reloaded");
+    await api.reloadClient(before);
+    await eventually(async () => {
+      const [after = before] = await api.publishers("reloaded");
+      expect(after).not.toBe(before);
+      expect(await api.consumerList("reloaded")).toMatchObject([{ ip: "10.13.1.1" }]);
+    });
+    expect(live.running).toBe(true);
+
+    const connections = await api.publishers("not-reloaded");
+    expect(connections).toHaveLength(1);
+    frozen.pause();
+    // Answered with ok, after three seconds in which the server waited for the client.
+    await api.reloadClient(connections[0] ?? "");
+    expect(await api.publishers("not-reloaded")).toEqual(connections);
+    expect(await api.consumerList("not-reloaded")).toMatchObject([{ ip: "10.13.1.2", healthy: true }]);
   });
 });
