@@ -26,10 +26,11 @@ afterAll(async () => {
 
 /** The process of a pod, known to the operator and to its callers. */
 async function startProcess(pod: FixturePod, service: string) {
-  const before = await stage.live();
+  // Those of an earlier test have ended.
+  await stage.untilLive(0);
   const { ip, port } = stage.of(pod, service);
   const process = await startGrpcRegistrant(stage.nacos, service, [`${ip}:${String(port)}`], stage.api);
-  await stage.untilLive(before + 1);
+  await stage.untilLive(1);
   await stage.untilCaughtUp();
   return process;
 }
