@@ -29,7 +29,7 @@ export interface WebhookOptions {
   /** Undefined while it can not answer yet. */
   readonly snapshot: () => AdmissionSnapshot | undefined;
   readonly mutate: MutatePod;
-  /** Called after a new certificate is in use and published. Must not throw. */
+  /** Called after a new certificate is in use and published, as far as that is ours. Must not throw. */
   readonly onRotated?: () => void;
   /** Called when it is known, or known otherwise, whether the webhook is installed. */
   readonly onInstalled?: () => void;
@@ -95,6 +95,7 @@ export class AdmissionWebhook {
         : new FileCertificates({
             ...common,
             directory: settings.certificateDirectory,
+            onServed: () => options.onRotated?.(),
             lookEveryMs: Math.min(FILES_EVERY_MS, settings.lookEveryMs),
           });
   }

@@ -38,11 +38,14 @@ function write(folder: string, { certificate, privateKey }: KeyPair): void {
 
 function start() {
   const served: KeyPair[] = [];
+  /** How many were served at each call of onServed. */
+  const told: number[] = [];
   const metrics = createMetrics({ version: "test" });
   const files = new FileCertificates({
     directory,
     lookEveryMs: 10_000,
     serve: (pair) => Promise.resolve(void served.push(pair)),
+    onServed: () => void told.push(served.length),
     clock,
     log: createLogger({ level: "silent" }),
     metrics,
@@ -60,17 +63,18 @@ function start() {
     const { values } = await metrics.admission.certificateErrors.get();
     return values.find(({ labels }) => labels.reason === "FilesUnusable")?.value ?? 0;
   };
-  return { files, served, ended, until, failures };
+  return { files, served, told, ended, until, failures };
 }
 
 describe("FileCertificates", () => {
-  test("serves what the files hold, once", async () => {
+  test("serves what the files hold, and tells of it, once", async () => {
     const first = await createAuthority(validity(1));
     write(directory, first);
-    const { files, served, until, ended } = start();
+    const { files, served, told, until, ended } = start();
     await until("it serves", () => served.length > 0);
     await clock.advance(50_000);
     expect(served).toEqual([first]);
+    expect(told).toEqual([1]);
     expect(files.problem).toBeUndefined();
     stop.abort();
     await ended;
@@ -93,12 +97,13 @@ describe("FileCertificates", () => {
     }
     symlinkSync("one", join(directory, "..data"));
     for (const file of ["tls.crt", "tls.key"]) symlinkSync(join("..data", file), join(directory, file));
-    const { served, until } = start();
+    const { served, told, until } = start();
     await until("it serves", () => served.length === 1);
     symlinkSync("two", join(directory, "..next"));
     await rename(join(directory, "..next"), join(directory, "..data"));
     await until("it serves the other", () => served.length === 2);
     expect(served).toEqual([first, second]);
+    expect(told).toEqual([1, 2]);
   });
 
   test("keeps what it serves while the files do not belong together", async () => {

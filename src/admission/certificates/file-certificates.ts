@@ -13,6 +13,8 @@ export interface FileCertificatesOptions {
   /** Time between two looks at the files, in milliseconds. */
   readonly lookEveryMs: number;
   readonly serve: (pair: KeyPair) => Promise<void>;
+  /** Called when another certificate is served. Must not throw. */
+  readonly onServed?: () => void;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, "admission">;
@@ -56,7 +58,7 @@ export class FileCertificates implements CertificateSource {
   }
 
   async #look(): Promise<void> {
-    const { directory, log, metrics, serve } = this.#options;
+    const { directory, log, metrics, onServed, serve } = this.#options;
     const found = await this.#read(directory);
     if (typeof found === "string") {
       metrics.admission.certificateErrors.inc({ reason: "FilesUnusable" });
@@ -69,6 +71,7 @@ export class FileCertificates implements CertificateSource {
     if (certificate === this.#served?.certificate && privateKey === this.#served.privateKey) return;
     await serve(found);
     this.#served = found;
+    onServed?.();
     const notAfter = parseCertificate(certificate)?.validToDate ?? new Date(0);
     metrics.admission.certificates.inc({ certificate: "Leaf" });
     metrics.admission.certificateExpiry.set({ certificate: "Leaf" }, notAfter.getTime() / 1000);
