@@ -124,6 +124,7 @@ export class Operator {
     const excluded = excludedNamespaces(flags.namespace);
     this.#dryRuns = new DryRuns({
       transport: this.#transport,
+      namespaceLabels: (namespace) => view.namespaceLabels(namespace),
       wanted: () => wantedSysctls(view.namespaceNames(), this.#policies, excluded),
       clock,
       random,

@@ -30,7 +30,11 @@ export function mutateKeepalive(
     return skip(part, "SetByAuthor", `the pod sets ${authors.name} to ${authors.value} itself`);
   }
   if (site.engineObjection !== undefined) {
-    return skip(part, "PolicyEngine", `a pod with these sysctls is refused in this namespace: ${site.engineObjection}`);
+    return skip(
+      part,
+      "PolicyEngine",
+      `a pod with these sysctls may be refused in this namespace: ${site.engineObjection}`,
+    );
   }
   return {
     part,

@@ -6,11 +6,13 @@ import type { Facts, NodeObstacle } from "./cel/types.ts";
 import { sysctlObstacle } from "./node-sysctls.ts";
 import type { PodPolicy, Site, Sysctl, SysctlObstacle } from "./types.ts";
 
-/** What refused a dry-run create of a pod with the sysctls, by namespace; nothing where it was not refused. */
+/** Why a pod with the sysctls is refused in a namespace, or may be; nothing where it is not. */
 export interface Objections {
   get(namespace: string): string | undefined;
   /** The only namespaces in which nothing is objected; undefined where nothing ever is. */
   allowed?(): readonly string[] | undefined;
+  /** An objection, where there is one in every namespace that wants sysctls. */
+  general?(): string | undefined;
   /** Called when another answer may be given. @returns takes the subscription back */
   subscribe?(listener: () => void): () => void;
 }
@@ -55,11 +57,13 @@ export class Sites {
   factsFor({ sysctls }: Pick<PodPolicy, "sysctls">): Facts | undefined {
     const { dns, server, objections } = this.#sources;
     if (server.minor === undefined) return undefined;
+    const allowed = objections.allowed?.();
     return {
       serverMinor: server.minor,
       clusterNameservers: dns.nameservers,
       sysctlObstacle: sysctls === undefined ? undefined : this.#nodeObstacleTo(sysctls),
-      sysctlNamespaces: objections.allowed?.(),
+      sysctlNamespaces: allowed,
+      engineObjection: allowed?.length === 0 ? objections.general?.() : undefined,
     };
   }
 

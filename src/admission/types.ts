@@ -102,7 +102,7 @@ export interface Site {
    * when none would.
    */
   readonly sysctlObstacle: SysctlObstacle | undefined;
-  /** What a dry-run create of a pod with the sysctls was refused with in this namespace; undefined when it was not. */
+  /** Why a pod with the sysctls is refused in this namespace by a policy engine, or may be; undefined when it is not. */
   readonly engineObjection: string | undefined;
 }
 

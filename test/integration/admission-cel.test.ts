@@ -91,6 +91,7 @@ function source(name: string, policy: PodPolicy, fields: Partial<CelSource> = {}
       clusterNameservers: SITE.clusterNameservers,
       sysctlObstacle: undefined,
       sysctlNamespaces: undefined,
+      engineObjection: undefined,
     },
     excluded: new Set(["kube-system"]),
     ...fields,
@@ -164,6 +165,7 @@ test("any pod comes out of any policy as mutatePod has it", async () => {
       clusterNameservers,
       sysctlObstacle: site.sysctlObstacle === undefined ? undefined : ({ reason: "NodeTooOld", message: "" } as const),
       sysctlNamespaces: engineObjection === undefined ? undefined : [],
+      engineObjection,
     };
     const { name: _name, generation: _generation, ...parts } = policy;
     const compiled = mutatingPolicy(source(name, policy, { facts }));

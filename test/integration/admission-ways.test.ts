@@ -39,6 +39,7 @@ function factsOf(site: Site): Facts {
     clusterNameservers,
     sysctlObstacle: isOfNodes(sysctlObstacle) ? sysctlObstacle : undefined,
     sysctlNamespaces: engineObjection === undefined ? undefined : [],
+    engineObjection,
   };
 }
 

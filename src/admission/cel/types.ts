@@ -43,8 +43,10 @@ export interface Facts {
   readonly clusterNameservers: readonly string[] | undefined;
   /** Why a pod with the sysctls could land on a node that refuses it. */
   readonly sysctlObstacle: NodeObstacle | undefined;
-  /** The only namespaces in which sysctls may be set, where a policy engine was asked; undefined: nobody can ask. */
+  /** The only namespaces in which sysctls may be set, for no policy engine refuses them there; undefined: in any. */
   readonly sysctlNamespaces: readonly string[] | undefined;
+  /** Why they may be set in none of the namespaces that are known, for a person. */
+  readonly engineObjection: string | undefined;
 }
 
 /** What the selectors of a policy say. */

@@ -20,6 +20,9 @@ let wanted: WantedSysctls[];
 let rules: Record<string, Rule>;
 let isAllowed: boolean;
 let asked: string[];
+/** Namespaces at whose pods something of others looks. */
+let judged: ReadonlySet<string>;
+let judgesChanged: () => void;
 let objections: EngineObjections;
 let ended: Promise<void>;
 
@@ -30,6 +33,7 @@ beforeEach(() => {
   rules = {};
   isAllowed = true;
   asked = [];
+  judged = new Set();
   objections = new EngineObjections({
     dryRun: {
       isAllowed: () => Promise.resolve(isAllowed),
@@ -37,6 +41,16 @@ beforeEach(() => {
         const which = pod.sysctls === undefined ? "without" : "with";
         asked.push(`${namespace} ${which}`);
         return Promise.resolve(rules[namespace]?.[which] ?? accepted);
+      },
+    },
+    judges: {
+      get areNone() {
+        return judged.size === 0;
+      },
+      in: (namespace) => (judged.has(namespace) ? "ValidatingWebhookConfiguration engine" : undefined),
+      subscribe: (listener) => {
+        judgesChanged = listener;
+        return () => undefined;
       },
     },
     wanted: () => wanted,
@@ -99,11 +113,53 @@ describe("EngineObjections", () => {
     expect(objections.get("shop")).toContain("not known yet");
   });
 
-  test("without the right from the start, nothing is objected", async () => {
+  test("without the right nothing is objected where nothing of others judges pods", async () => {
     isAllowed = false;
     await start();
     expect(objections.get("shop")).toBeUndefined();
+    expect(objections.allowed()).toBeUndefined();
+    expect(objections.general()).toBeUndefined();
     expect(asked).toEqual([]);
+  });
+
+  test("without the right whatever judges pods of a namespace is an objection there, named with the way to find out", async () => {
+    isAllowed = false;
+    wanted = [...wanted, { namespace: "more", sysctls }];
+    judged = new Set(["shop"]);
+    await start();
+    expect(objections.get("shop")).toMatch(/^ValidatingWebhookConfiguration engine, .*config\/dry-run/);
+    expect(objections.get("more")).toBeUndefined();
+    expect(objections.allowed()).toEqual(["more"]);
+    expect(objections.general()).toBeUndefined();
+    expect(objections.accepting()).toEqual([]);
+    expect(asked).toEqual([]);
+    wanted = [{ namespace: "shop", sysctls }];
+    expect(objections.allowed()).toEqual([]);
+    expect(objections.general()).toBe(objections.get("shop"));
+  });
+
+  test("without the right it tells of judges that come, and of namespaces while there are some", async () => {
+    isAllowed = false;
+    await start();
+    const told: (readonly string[] | undefined)[] = [];
+    objections.subscribe(() => told.push(objections.allowed()));
+    objections.changed();
+    expect(told).toEqual([]);
+    judged = new Set(["shop"]);
+    judgesChanged();
+    wanted = [...wanted, { namespace: "more", sysctls }];
+    objections.changed();
+    expect(told).toEqual([[], ["more"]]);
+  });
+
+  test("with the right judges are no objection, and all is tried again when they change", async () => {
+    judged = new Set(["shop"]);
+    await start();
+    expect(objections.get("shop")).toBeUndefined();
+    rules = { shop: { with: refused, without: accepted } };
+    judgesChanged();
+    await clock.advance(3_000);
+    expect(objections.get("shop")).toBe("sysctls are not allowed");
   });
 
   test("without the right nothing is tried, and what was known is forgotten when it is taken", async () => {

@@ -3,6 +3,7 @@ import { Backoff } from "../../kube/backoff.ts";
 import { Trigger } from "../../kube/reflector-trigger.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
+import type { Judges } from "../judges/pod-judges.ts";
 import type { Sysctl } from "../types.ts";
 import type { PodDryRun } from "./pod-dry-run.ts";
 
@@ -14,6 +15,7 @@ export interface WantedSysctls {
 
 export interface EngineObjectionsOptions {
   readonly dryRun: Pick<PodDryRun, "isAllowed" | "create">;
+  readonly judges: Judges;
   /** Namespaces in which pods would get sysctls, as things are now; each at most once. */
   readonly wanted: () => Iterable<WantedSysctls>;
   readonly clock: Clock;
@@ -32,6 +34,7 @@ interface Finding {
 }
 
 const NOT_KNOWN_YET = "it is not known yet whether a policy engine refuses sysctls here";
+const UNTRIED = "and the operator may not try whether that refuses them (kubectl apply -k config/dry-run)";
 /** A policy engine changes its mind without a word to us, but seldom. */
 const AGAIN_MS = 3_600_000;
 /** The API server could not say: sooner. */
@@ -44,7 +47,7 @@ const RIGHT_AGAIN_MS = 600_000;
 /**
  * Finds policy engines that would refuse a pod for its sysctls, by a dry-run create in each namespace, outside of the path
  * of any request. A refusal counts only where the same pod without sysctls is taken. Without the right to create pods
- * nothing is tried, and nothing is objected.
+ * nothing can be tried: then anything of others that looks at new pods of a namespace is an objection.
  */
 export class EngineObjections {
   readonly #options: EngineObjectionsOptions;
@@ -61,22 +64,41 @@ export class EngineObjections {
     this.#options = options;
     this.#wake = new Trigger(options.clock);
     this.#backoff = new Backoff({ ...options, firstMs: 1_000, maxMs: 60_000 });
+    options.judges.subscribe(() => this.#judgesChanged());
   }
 
   /**
-   * What a pod with the sysctls is refused with in this namespace; undefined when it is not, or nobody can know. What can
-   * be known and is not yet counts as an objection: a pod without keepalive is better than none.
+   * Why a pod with the sysctls is refused in this namespace, or may be; undefined when it is not. What can be known and is
+   * not yet counts as an objection: a pod without keepalive is better than none.
    */
   get(namespace: string): string | undefined {
-    if (this.#right === "Asking") return NOT_KNOWN_YET;
-    if (this.#right !== "Given") return undefined;
-    const finding = this.#findings.get(namespace);
-    return finding === undefined ? NOT_KNOWN_YET : finding.objection;
+    switch (this.#right) {
+      // Pods are changed by nobody.
+      case "NotAsked":
+        return undefined;
+      case "Asking":
+        return NOT_KNOWN_YET;
+      case "NotGiven": {
+        const judge = this.#options.judges.in(namespace);
+        return judge === undefined ? undefined : `${judge}, ${UNTRIED}`;
+      }
+      case "Given": {
+        const finding = this.#findings.get(namespace);
+        return finding === undefined ? NOT_KNOWN_YET : finding.objection;
+      }
+    }
   }
 
   /** The only namespaces in which {@link get} objects to nothing; undefined where it never objects. */
   allowed(): readonly string[] | undefined {
-    return this.#right === "Asking" || this.#right === "Given" ? this.accepting() : undefined;
+    if (this.#right === "NotAsked" || (this.#right === "NotGiven" && this.#options.judges.areNone)) return undefined;
+    return this.#wantedNamespaces().filter((namespace) => this.get(namespace) === undefined);
+  }
+
+  /** An objection, where there is one in every namespace that wants sysctls; undefined where some may have them. */
+  general(): string | undefined {
+    const objections = this.#wantedNamespaces().map((namespace) => this.get(namespace));
+    return objections.every((objection) => objection !== undefined) ? objections[0] : undefined;
   }
 
   /** Called when another answer may be given. @returns takes the subscription back */
@@ -88,6 +110,8 @@ export class EngineObjections {
   /** Policies or namespaces have changed. */
   changed(): void {
     this.#wake.fire();
+    // Which namespaces are looked at depends on their labels, and on which there are.
+    if (this.#right === "NotGiven" && !this.#options.judges.areNone) this.#tell();
   }
 
   /** Namespaces in which a dry run is allowed and pods are taken; where a check of the webhook can be made. */
@@ -158,6 +182,17 @@ export class EngineObjections {
     this.#right = right;
     log.info({ isAllowed }, "whether pods may be created as a dry run, to find policy engines that refuse sysctls");
     this.#tell();
+  }
+
+  /** What was found before may hold no more: all is tried again. */
+  #judgesChanged(): void {
+    if (this.#right === "NotGiven") this.#tell();
+    for (const [namespace, finding] of this.#findings) this.#findings.set(namespace, { ...finding, again: -Infinity });
+    this.#wake.fire();
+  }
+
+  #wantedNamespaces(): string[] {
+    return [...this.#options.wanted()].map(({ namespace }) => namespace).toSorted();
   }
 
   #tell(): void {

@@ -69,8 +69,8 @@ async function rotate(): Promise<void> {
 async function told(): Promise<{ passed: number; failed: number; trusted: number | undefined }> {
   const { values } = await metrics.admission.checks.get();
   const count = (result: string): number =>
-    values.find(({ labels }) => labels["check"] === "DryRun" && labels["result"] === result)?.value ?? 0;
-  const trusted = (await metrics.admission.trusted.get()).values.find(({ labels }) => labels["check"] === "DryRun");
+    values.find(({ labels }) => labels.check === "DryRun" && labels.result === result)?.value ?? 0;
+  const trusted = (await metrics.admission.trusted.get()).values.find(({ labels }) => labels.check === "DryRun");
   return { passed: count("Passed"), failed: count("Failed"), trusted: trusted?.value };
 }
 

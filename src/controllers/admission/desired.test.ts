@@ -10,6 +10,7 @@ const FACTS: Facts = {
   clusterNameservers: ["10.96.0.10"],
   sysctlObstacle: undefined,
   sysctlNamespaces: undefined,
+  engineObjection: undefined,
 };
 
 interface Fields {

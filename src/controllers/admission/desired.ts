@@ -63,6 +63,8 @@ function leftOut({ dns, sysctls }: PodPolicy, facts: Facts): string[] {
   }
   if (sysctls !== undefined && facts.sysctlObstacle !== undefined) {
     texts.push(`spec.keepalive: ${facts.sysctlObstacle.reason}: ${facts.sysctlObstacle.message}`);
+  } else if (sysctls !== undefined && facts.engineObjection !== undefined) {
+    texts.push(`spec.keepalive: PolicyEngine: pods with these sysctls may be refused: ${facts.engineObjection}`);
   }
   return texts;
 }

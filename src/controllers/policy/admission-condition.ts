@@ -22,8 +22,10 @@ export function appliedToNewPods({ object, admission, dryRun }: PolicyFacts): Sa
   const { way, problem, checkProblem, leftOut, isTooDeep } = admission;
   const unwarned = checkProblem === undefined ? "" : `; nobody is warned of pods that escape: ${checkProblem}`;
   switch (way) {
-    case "Webhook":
-      return { type, reason: "Webhook", message: `the operator's webhook changes new pods${unwarned}` };
+    case "Webhook": {
+      const message = ["the operator's webhook changes new pods", ...leftOut].join("; ");
+      return { type, reason: "Webhook", message: `${message}${unwarned}` };
+    }
     case "NotKnownYet":
       return { type, reason: "NotKnownYet", message: "it is not known yet how pods are changed" };
     case "None":
