@@ -131,12 +131,7 @@ describe("kubectl apply -k config/default-certmanager", () => {
     const names = (kind: string): string[] => built.filter((one) => one.kind === kind).map((one) => one.metadata.name);
     expect([...names("Role"), ...names("ClusterRole")]).not.toContain("hygeia-webhook-ca-role");
     expect([...names("RoleBinding"), ...names("ClusterRoleBinding")]).not.toContain("hygeia-webhook-ca-rolebinding");
-    expect(names("Issuer")).toEqual(["hygeia-selfsigned-issuer"]);
     const secret = "hygeia-webhook-server-cert";
-    expect(built.find(({ kind }) => kind === "Certificate")).toMatchObject({
-      metadata: { name: "hygeia-serving-cert", namespace: "hygeia-system" },
-      spec: { secretName: secret, dnsNames: ["hygeia-webhook-service.hygeia-system.svc"] },
-    });
     expect(built.find(({ kind }) => kind === "MutatingWebhookConfiguration")).toMatchObject({
       metadata: { annotations: { "cert-manager.io/inject-ca-from": "hygeia-system/hygeia-serving-cert" } },
     });
@@ -146,13 +141,59 @@ describe("kubectl apply -k config/default-certmanager", () => {
           volumes: [{ name: "webhook-certificate", secret: { secretName: secret } }],
           containers: [
             {
-              args: expect.arrayContaining(["--webhook-cert-dir=/etc/hygeia/webhook-certificate"]) as unknown,
+              args: expect.arrayContaining([
+                "--webhook-cert-dir=/etc/hygeia/webhook-certificate",
+                // The operator reads no Secret of this name for a Registry.
+                "--webhook-ca-secret-name=hygeia-webhook-root",
+              ]) as unknown,
               volumeMounts: [{ name: "webhook-certificate", readOnly: true }],
             },
           ],
         },
       },
     });
+  });
+});
+
+describe("certificates of cert-manager's", () => {
+  interface Certificate extends Manifest {
+    readonly spec: {
+      readonly secretName: string;
+      readonly isCA?: boolean;
+      readonly issuerRef: { readonly kind: string; readonly name: string };
+      readonly dnsNames?: readonly string[];
+      readonly privateKey: { readonly rotationPolicy: string };
+    };
+  }
+  let built: Manifest[];
+
+  beforeAll(async () => {
+    built = await build("config/default-certmanager");
+  });
+
+  const certificate = (name: string): Certificate["spec"] | undefined =>
+    (built.find(({ kind, metadata }) => kind === "Certificate" && metadata.name === name) as Certificate | undefined)
+      ?.spec;
+  const issuerOf = (name: string): unknown => {
+    const { kind, name: issuer } = certificate(name)?.issuerRef ?? {};
+    return built.find((one) => one.kind === kind && one.metadata.name === issuer)?.spec;
+  };
+
+  test("the API server trusts a root that outlives what it signs, so that a renewal leaves no pod unchanged", () => {
+    const serving = certificate("hygeia-serving-cert");
+    expect(serving).toMatchObject({ dnsNames: ["hygeia-webhook-service.hygeia-system.svc"] });
+    expect(serving?.isCA).toBeUndefined();
+    // The issuer reads its root where the root's certificate is written.
+    const root = certificate("hygeia-webhook-root");
+    expect(issuerOf("hygeia-serving-cert")).toEqual({ ca: { secretName: root?.secretName } });
+    expect(root).toMatchObject({ isCA: true, privateKey: { rotationPolicy: "Never" } });
+    expect(issuerOf("hygeia-webhook-root")).toEqual({ selfSigned: {} });
+  });
+
+  test("the pods mount what is renewed, and not the root", () => {
+    const deployment = JSON.stringify(built.find(({ kind }) => kind === "Deployment")?.spec);
+    expect(deployment).toContain(`"secretName":"${certificate("hygeia-serving-cert")?.secretName}"`);
+    expect(deployment).not.toContain(`"secretName":"${certificate("hygeia-webhook-root")?.secretName}"`);
   });
 });
 
@@ -407,6 +448,30 @@ describe("kustomize", () => {
     const listed = readFileSync(join(ROOT, "config", folder, "kustomization.yaml"), "utf8");
     const files = readdirSync(join(ROOT, "config", folder)).filter((name) => name !== "kustomization.yaml");
     expect(files.filter((name) => !listed.includes(`- ${name}`) && !listed.includes(`- path: ${name}`))).toEqual([]);
+  });
+
+  test("a drain takes one replica at a time, and nodes and zones that fail take one where there are more", async () => {
+    const built = await build("config/default");
+    const deployment = built.find(({ kind }) => kind === "Deployment") as Manifest & {
+      readonly spec: {
+        readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
+        readonly template: {
+          readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+          readonly spec: { readonly topologySpreadConstraints: readonly object[] };
+        };
+      };
+    };
+    const { selector, template } = deployment.spec;
+    expect(template.metadata.labels).toMatchObject(selector.matchLabels);
+    expect(built.find(({ kind }) => kind === "PodDisruptionBudget")).toMatchObject({
+      metadata: { namespace: deployment.metadata.namespace },
+      spec: { maxUnavailable: 1, unhealthyPodEvictionPolicy: "AlwaysAllow", selector },
+    });
+    const spread = { maxSkew: 1, whenUnsatisfiable: "ScheduleAnyway", labelSelector: selector };
+    expect(template.spec.topologySpreadConstraints).toEqual([
+      { topologyKey: "kubernetes.io/hostname", ...spread },
+      { topologyKey: "topology.kubernetes.io/zone", ...spread },
+    ]);
   });
 
   test("both replicas run with what config/default promises", async () => {
