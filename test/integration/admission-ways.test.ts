@@ -1,12 +1,14 @@
 /** The table of cases through both ways, webhook and MutatingAdmissionPolicy, on a real API server: they must agree. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { type AdmissionObject, mutatingPolicy } from "../../src/admission/cel/objects.ts";
-import { type Facts, type NodeObstacle, webhookOnlyReasons } from "../../src/admission/cel/types.ts";
+import { mutatingPolicy } from "../../src/admission/cel/objects.ts";
+import { webhookOnlyReasons } from "../../src/admission/cel/types.ts";
 import { mutatePod } from "../../src/admission/mutate.ts";
-import type { AdmissionSnapshot, PodPolicy, Site } from "../../src/admission/types.ts";
+import type { AdmissionSnapshot } from "../../src/admission/types.ts";
 import { APPLIED_ANNOTATION, SET_ANNOTATION, SKIPPED_ANNOTATION } from "../../src/admission/types.ts";
 import { admissionCases } from "../support/admission-cases.ts";
+import type { AdmissionCase } from "../support/admission-cases/case.ts";
+import { CaseNamespaces, compiledCase, installCompiled } from "../support/compiled-case.ts";
 import type { KubeObject } from "../support/kube-client.ts";
 import { mapBounded } from "../support/concurrency.ts";
 import { eventually } from "../support/operator-wait.ts";
@@ -20,63 +22,15 @@ interface Pod extends KubeObject {
 }
 
 let stage: WebhookStage;
-/** One namespace for each set of labels that the cases know. */
-const namespaces = new Map<string, string>();
+const namespaces = new CaseNamespaces();
 const cases = Object.entries(admissionCases).map(([sentence, row], i) => ({ sentence, row, id: `case-${i}` }));
 
-function namespaceOf(site: Site): string {
-  const { "kubernetes.io/metadata.name": _, ...own } = site.namespaceLabels;
-  const key = JSON.stringify(own);
-  const name = namespaces.get(key) ?? `shop-${namespaces.size}`;
-  namespaces.set(key, name);
-  return name;
-}
-
-function factsOf(site: Site): Facts {
-  const { serverMinor, clusterNameservers, sysctlObstacle, engineObjection } = site;
-  return {
-    serverMinor,
-    clusterNameservers,
-    sysctlObstacle: isOfNodes(sysctlObstacle) ? sysctlObstacle : undefined,
-    sysctlNamespaces: engineObjection === undefined ? undefined : [],
-    engineObjection,
+async function install(id: string, row: AdmissionCase): Promise<void> {
+  const podSelector = {
+    matchLabels: { case: id },
+    matchExpressions: [{ key: "way", operator: "In", values: ["policy", "both"] }],
   };
-}
-
-function isOfNodes(obstacle: Site["sysctlObstacle"]): obstacle is NodeObstacle {
-  return obstacle?.reason === "NodeTooOld" || obstacle?.reason === "NodesUnknown";
-}
-
-function objectsFor(id: string, policy: PodPolicy, site: Site): readonly AdmissionObject[] {
-  const compiled = mutatingPolicy({
-    policy,
-    uid: "00000000-0000-4000-8000-000000000000",
-    match: {
-      namespaceSelector: undefined,
-      podSelector: {
-        matchLabels: { case: id },
-        matchExpressions: [{ key: "way", operator: "In", values: ["policy", "both"] }],
-      },
-    },
-    before: [],
-    facts: factsOf(site),
-    excluded: new Set(["kube-system"]),
-  });
-  if (compiled === undefined) throw new Error("it was not compiled");
-  return compiled.map((object) => ({
-    ...object,
-    metadata: { name: id, labels: object.metadata["labels"] },
-    spec: { ...object.spec, ...("policyName" in object.spec ? { policyName: id } : {}) },
-  }));
-}
-
-async function install(objects: readonly AdmissionObject[]): Promise<void> {
-  for (const object of objects) {
-    const collection = object.kind.endsWith("Binding")
-      ? "mutatingadmissionpolicybindings"
-      : "mutatingadmissionpolicies";
-    await stage.client.create(`/apis/admissionregistration.k8s.io/v1/${collection}`, object);
-  }
+  await installCompiled(stage.client, compiledCase(mutatingPolicy, id, row, podSelector));
 }
 
 /** A dry run; the pod as it would be stored. */
@@ -99,10 +53,8 @@ function told({ metadata: { annotations = {} } }: Pod): Readonly<Record<string, 
 beforeAll(async () => {
   stage = await WebhookStage.start();
   await stage.client.create("/apis/node.k8s.io/v1/runtimeclasses", { metadata: { name: "kata" }, handler: "kata" });
-  for (const { row } of cases) namespaceOf(row.site);
-  for (const [labels, name] of namespaces) {
-    await stage.createNamespace(name, JSON.parse(labels) as Record<string, string>);
-  }
+  for (const { row } of cases) namespaces.nameOf(row.site);
+  await namespaces.create(stage.client);
   const byId = new Map(cases.map(({ id, row }) => [id, row]));
   const snapshot: AdmissionSnapshot = {
     inChargeOf: (_, { case: id = "", way }) => {
@@ -113,18 +65,18 @@ beforeAll(async () => {
   await stage.configure();
   const replica = await stage.startReplica({ snapshot: () => snapshot, mutate: mutatePod });
   await replica.untilReady();
-  await mapBounded(cases, 4, async ({ id, row }) => install(objectsFor(id, row.policy, row.site)));
+  await mapBounded(cases, 4, async ({ id, row }) => install(id, row));
   const { "the default grace period is raised": last } = admissionCases;
   if (last === undefined) throw new Error("the cases have other names");
   // The API server reads its policies in the order in which they were made.
-  await install(objectsFor("last", last.policy, last.site));
+  await install("last", last);
   await eventually("the API server has read the last of the policies", async () => {
-    const { spec } = await create("last", "policy", last.pod, namespaceOf(last.site));
+    const { spec } = await create("last", "policy", last.pod, namespaces.nameOf(last.site));
     return spec["terminationGracePeriodSeconds"] === 60;
   });
   const asked = cases.find(({ row }) => row === last);
   await eventually("the API server asks the webhook", async () => {
-    const { spec } = await create(asked?.id ?? "", "webhook", last.pod, namespaceOf(last.site));
+    const { spec } = await create(asked?.id ?? "", "webhook", last.pod, namespaces.nameOf(last.site));
     return spec["terminationGracePeriodSeconds"] === 60;
   });
 }, 180_000);
@@ -136,7 +88,7 @@ afterAll(async () => {
 
 describe("both ways do the same", () => {
   test.each(cases.map(({ sentence, ...rest }) => [sentence, rest] as const))("%s", async (_, { id, row }) => {
-    const namespace = namespaceOf(row.site);
+    const namespace = namespaces.nameOf(row.site);
     const untouched = await create(id, "none", row.pod, namespace);
     const byWebhook = await create(id, "webhook", row.pod, namespace);
     const byPolicy = await create(id, "policy", row.pod, namespace);

@@ -12,7 +12,8 @@ const sysctlNames = [
 const containerNames = ["app", "web", "agent"] as const;
 
 const nameserver = fc.constantFrom("10.96.0.10", "192.0.2.1", "2001:db8::1", "2001:DB8:0::1");
-const domain = fc.constantFrom("a.example", "A.example.", "svc.cluster.local", "_tcp.example", "d".repeat(200));
+const domains = ["a.example", "svc.cluster.local", "_tcp.example", "d".repeat(200)] as const;
+const domain = fc.constantFrom(...domains, "a.example.", "A.example.");
 const number = fc.integer({ min: 1, max: 9 }).map(String);
 const option = fc.record({ name: fc.constantFrom(...optionNames), value: number }, { requiredKeys: ["name"] });
 const annotation = fc.dictionary(
@@ -107,20 +108,27 @@ export const arbitraryPod = fc
 
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
 
+/** Options as a policy may have them: numbers have a value, switches none. */
+const policyOption = fc.oneof(
+  fc.record({ name: fc.constantFrom("ndots", "timeout"), value: number }),
+  fc.record({ name: fc.constantFrom("rotate", "single-request-reopen"), value: fc.constant(undefined) }),
+);
+
+/** What the schema of a RegistrationPolicy lets through, compiled. */
 export const arbitraryPolicy: fc.Arbitrary<PodPolicy> = fc.record({
   name: fc.constantFrom("shop", "web"),
   generation: fc.integer({ min: 1, max: 3 }),
   dns: maybe(
-    fc.record({
-      options: fc.uniqueArray(fc.record({ name: fc.constantFrom(...optionNames), value: maybe(number) }), {
-        maxLength: 3,
-        selector: ({ name }) => name,
-      }),
-      searches: fc.uniqueArray(domain, { maxLength: 12 }),
-      replacesSearches: fc.boolean(),
-      nameservers: fc.uniqueArray(nameserver, { maxLength: 3 }),
-      overrides: fc.boolean(),
-    }),
+    fc
+      .record({
+        options: fc.uniqueArray(policyOption, { maxLength: 3, selector: ({ name }) => name }),
+        searches: fc.uniqueArray(fc.constantFrom(...domains)),
+        replacesSearches: fc.boolean(),
+        nameservers: fc.uniqueArray(nameserver, { maxLength: 3 }),
+        overrides: fc.boolean(),
+      })
+      .filter(({ options, searches, nameservers }) => options.length + searches.length + nameservers.length > 0)
+      .map((dns) => ({ ...dns, replacesSearches: dns.replacesSearches && dns.searches.length > 0 })),
   ),
   goResolver: maybe(
     fc.record({

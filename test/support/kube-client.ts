@@ -122,6 +122,15 @@ export class KubeClient {
     return this.#call("POST", path, query, body);
   }
 
+  /**
+   * What the API server warns of when this is created.
+   * @throws KubeApiError
+   */
+  async warningsOf(path: string, body: object, query: Query = {}): Promise<string[]> {
+    const { warnings } = await this.#send("POST", path, query, body);
+    return warnings;
+  }
+
   /** @throws KubeApiError */
   async replace<Answer = KubeObject>(path: string, body: object): Promise<Answer> {
     return this.#call("PUT", path, {}, body);
@@ -170,13 +179,17 @@ export class KubeClient {
     return JSON.parse(await this.#text(method, path, query, body, contentType)) as Answer;
   }
 
-  async #text(
+  async #text(method: Method, path: string, query: Query, body?: object, contentType?: string): Promise<string> {
+    return (await this.#send(method, path, query, body, contentType)).text;
+  }
+
+  async #send(
     method: Method,
     path: string,
     query: Query,
     body?: object,
     contentType = "application/json",
-  ): Promise<string> {
+  ): Promise<{ readonly text: string; readonly warnings: string[] }> {
     const signal = AbortSignal.timeout(DEADLINE);
     for (;;) {
       const response = await this.#pool.request({
@@ -188,7 +201,7 @@ export class KubeClient {
         body: body === undefined ? null : JSON.stringify(body),
       });
       const text = await response.body.text();
-      if (response.statusCode < 300) return text;
+      if (response.statusCode < 300) return { text, warnings: readWarnings(response.headers["warning"]) };
       if (response.statusCode === 429 && response.headers["retry-after"] !== undefined) {
         await delay(Number(response.headers["retry-after"]) * 1000, undefined, { signal });
         continue;
@@ -207,4 +220,12 @@ function readStatus(text: string): { reason: string; message: string } {
   } catch {
     return { reason: "", message: text };
   }
+}
+
+/** Texts of `Warning: 299 - "TEXT"` headers. */
+function readWarnings(header: string | string[] | undefined): string[] {
+  return [header ?? []].flat().map((line) => {
+    const [, text = line] = /^299 \S+ "(.*)"$/s.exec(line) ?? [];
+    return text.replaceAll(/\\(.)/gs, "$1");
+  });
 }

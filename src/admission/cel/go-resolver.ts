@@ -4,6 +4,8 @@ import { celString, celStrings } from "./literal.ts";
 import type { CelPart } from "./types.ts";
 
 const NEEDLE = '"netdns="';
+/** The field of a pod in which a step's container is. */
+const FIELD = '(string(s["path"]).startsWith("/spec/init") ? "spec.initContainers[" : "spec.containers[")';
 
 /** What mutateGoResolver does, as CEL: the named containers are worked out in steps, one list after the other. */
 export function celGoResolver({ netdns, containers }: GoResolverRule): CelPart {
@@ -58,7 +60,7 @@ export function celGoResolver({ netdns, containers }: GoResolverRule): CelPart {
       patch('s["index"] < 0 && s["hasEnv"]', 's["path"] + "/env/-"', own),
       patch('s["index"] >= 0', 's["path"] + "/env/" + string(s["index"]) + "/value"', 's["value"]'),
     ].join(" + "),
-    differences: `variables.go_set.map(s, "spec.containers[" + s["name"] + "].env[GODEBUG] " + ${value})`,
+    differences: `variables.go_set.map(s, ${FIELD} + s["name"] + "].env[GODEBUG] " + ${value})`,
   };
 }
 
