@@ -221,6 +221,22 @@ describe("certificates of our own", () => {
     expect((await trusted()).length).toBeLessThanOrEqual(4);
   });
 
+  test("a leaf is replaced when two thirds of its life are over, or up to a tenth of it before", async () => {
+    let offset = 0;
+    const clock = { ...systemClock, wall: () => new Date(Date.now() + offset) };
+    const weekMs = 7 * 86_400_000;
+    const replica = await stage.startReplica({ clock, settings: { lifetimes: lifetimesOf(52 * weekMs, weekMs) } });
+    await replica.untilReady();
+    const { fingerprint256: first } = await leafOf(replica);
+    const looks = async () => (await replica.reading()).sum("rest_client_requests_total", { method: "GET" });
+    offset = weekMs * (2 / 3 - 0.1) - 60_000;
+    const before = await looks();
+    await eventually("it has looked some more times", async () => (await looks()) > before + 3);
+    expect((await leafOf(replica)).fingerprint256).toBe(first);
+    offset = weekMs * (2 / 3) + 60_000;
+    await eventually("it serves another", async () => (await leafOf(replica)).fingerprint256 !== first);
+  });
+
   test("an expired certificate costs no pod, is told, and is replaced as soon as its replica's clock is right", async () => {
     let offset = -7_200_000;
     const clock = { ...systemClock, wall: () => new Date(Date.now() + offset) };

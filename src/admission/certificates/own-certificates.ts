@@ -16,7 +16,16 @@ import {
 import { type Authorities, bundleOf, readAuthorities, writeAuthorities } from "./authorities.ts";
 import { AuthoritySecret } from "./authority-secret.ts";
 import { fingerprintOf, type KeyPair, parseCertificate } from "./key-pair.ts";
-import { type Facts, leafIsDue, type Lifetimes, nextStep, recreate, type ServedLeaf, type Step } from "./rotation.ts";
+import {
+  type Facts,
+  leafIsDue,
+  type Lifetimes,
+  nextStep,
+  recreate,
+  renewalOf,
+  type ServedLeaf,
+  type Step,
+} from "./rotation.ts";
 import type { CertificateSource } from "./source.ts";
 
 export interface OwnCertificatesOptions {
@@ -218,20 +227,18 @@ export class OwnCertificates implements CertificateSource {
 
   async #renew(authority: KeyPair): Promise<void> {
     const { clock, lifetimes, log, metrics, names, random, serve } = this.#options;
-    const now = clock.wall().getTime();
+    const now = clock.wall();
     const end = parseCertificate(authority.certificate)?.validToDate.getTime() ?? 0;
-    const notAfter = Math.min(now + lifetimes.leafMs, end);
+    const notAfter = new Date(Math.min(now.getTime() + lifetimes.leafMs, end));
     const { issueLeaf } = await import("./authority.ts");
-    const pair = await issueLeaf(authority, names, {
-      notBefore: new Date(now - lifetimes.backdateMs),
-      notAfter: new Date(notAfter),
-    });
+    const notBefore = new Date(now.getTime() - lifetimes.backdateMs);
+    const pair = await issueLeaf(authority, names, { notBefore, notAfter });
     await serve(pair);
-    const renewAt = new Date(now + (notAfter - now) * (2 / 3 - 0.1 * random()));
-    this.#leaf = { ...pair, authority: authority.certificate, notAfter: new Date(notAfter), renewAt };
+    const renewAt = renewalOf(now, notAfter, random());
+    this.#leaf = { ...pair, authority: authority.certificate, notAfter, renewAt };
     metrics.admission.certificates.inc({ certificate: "Leaf" });
     log.info(
-      { fingerprint: fingerprintOf(pair.certificate), notAfter: this.#leaf.notAfter, renewAt },
+      { fingerprint: fingerprintOf(pair.certificate), notAfter, renewAt },
       "the webhook serves with a new certificate",
     );
   }

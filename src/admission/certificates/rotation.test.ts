@@ -6,7 +6,16 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { type Authorities, bundleOf, readAuthorities, retire, writeAuthorities } from "./authorities.ts";
 import { createAuthority, issueLeaf } from "./authority.ts";
 import { belongTogether, certificatesIn, type KeyPair } from "./key-pair.ts";
-import { type Facts, leafIsDue, lifetimesOf, nextStep, recreate, type ServedLeaf, shareOfLife } from "./rotation.ts";
+import {
+  type Facts,
+  leafIsDue,
+  lifetimesOf,
+  nextStep,
+  recreate,
+  renewalOf,
+  type ServedLeaf,
+  shareOfLife,
+} from "./rotation.ts";
 
 const SECOND = 1_000;
 const start = new Date("2026-03-01T00:00:00Z");
@@ -128,6 +137,12 @@ describe("nextStep", () => {
     expect(nextStep(alone(), facts(667), lifetimes)).toEqual({ kind: "Succeed" });
     expect(nextStep(alone(), facts(620, { jitter: 0.5 }), lifetimes)).toEqual({ kind: "Succeed" });
     expect(shareOfLife(first.certificate, 0.999)).toEqual(expect.any(Date) as Date);
+  });
+
+  test("what is good for a time is renewed at two thirds of it, or up to a tenth of it before", () => {
+    expect(renewalOf(at(100), at(1_000), 0)).toEqual(at(700));
+    expect(renewalOf(at(100), at(1_000), 0.5)).toEqual(at(655));
+    expect(renewalOf(at(100), at(1_000), 1)).toEqual(at(610));
   });
 
   test("the successor waits until it has been published for long enough", () => {

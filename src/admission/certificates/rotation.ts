@@ -117,9 +117,12 @@ export function leafIsDue(stored: Authorities, facts: Facts, lifetimes: Lifetime
 /** Two thirds of a certificate's life, less up to a tenth of it; a certificate that can not be read is due. */
 export function shareOfLife(certificate: string, jitter: number): Date {
   const parsed = parseCertificate(certificate);
-  if (parsed === undefined) return new Date(0);
-  const begin = parsed.validFromDate.getTime();
-  return new Date(begin + (parsed.validToDate.getTime() - begin) * (2 / 3 - 0.1 * jitter));
+  return parsed === undefined ? new Date(0) : renewalOf(parsed.validFromDate, parsed.validToDate, jitter);
+}
+
+/** When what is good from one time until another is to be renewed. @param jitter in [0, 1) */
+export function renewalOf(from: Date, until: Date, jitter: number): Date {
+  return new Date(from.getTime() + (until.getTime() - from.getTime()) * (2 / 3 - 0.1 * jitter));
 }
 
 function promote(stored: Authorities, next: KeyPair, now: Date, { leafMs }: Lifetimes): Authorities {
