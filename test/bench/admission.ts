@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 import { mutatePod } from "../../src/admission/mutate.ts";
-import { APPLIED_ANNOTATION, type PodPolicy, type Site } from "../../src/admission/types.ts";
+import { ADMISSION_LABEL, APPLIED_ANNOTATION } from "../../src/admission/types.ts";
 import { type WebhookReplica, WebhookStage } from "../support/webhook-stage.ts";
 import { eventually } from "../support/operator-wait.ts";
+import { BENCH_LABELS, benchSnapshot } from "./admission-policies.ts";
 import { type Distribution, distributionOf } from "./statistics.ts";
 
 /** What was measured at one rate of creations. Times in milliseconds. */
@@ -21,35 +22,6 @@ export interface AdmissionFigures {
   readonly without: Distribution;
 }
 
-/** Wants something of every part of a pod. */
-const policy: PodPolicy = {
-  name: "bench",
-  generation: 1,
-  dns: {
-    options: [{ name: "ndots", value: "2" }],
-    searches: ["infra.example"],
-    replacesSearches: false,
-    nameservers: [],
-    overrides: false,
-  },
-  goResolver: { netdns: "go", containers: ["app"] },
-  sysctls: [
-    { name: "net.ipv4.tcp_keepalive_time", value: "300" },
-    { name: "net.ipv4.tcp_keepalive_intvl", value: "30" },
-    { name: "net.ipv4.tcp_keepalive_probes", value: "3" },
-  ],
-  gracePeriod: 60,
-  preStopSleep: 5,
-};
-const site: Site = {
-  namespace: "bench",
-  namespaceLabels: {},
-  serverMinor: 36,
-  clusterNameservers: ["10.255.0.10"],
-  sysctlObstacle: undefined,
-  engineObjection: undefined,
-};
-
 const SECONDS = 20;
 const WARM_UP_SECONDS = 3;
 
@@ -60,7 +32,7 @@ export async function runAdmission(rates: readonly number[], say: (text: string)
   try {
     await stage.createNamespace("bench");
     await stage.configure();
-    const snapshot = { inChargeOf: () => ({ policy, site }) };
+    const snapshot = benchSnapshot("bench");
     const replica = await stage.startReplica({ mutate: mutatePod, snapshot: () => snapshot });
     await replica.untilReady();
     await eventually("the API server has pods changed", async () => (await load(stage, 1, 1, {})).missed === 0);
@@ -85,7 +57,7 @@ async function measure(stage: WebhookStage, replica: WebhookReplica, rate: numbe
   const { times, missed } = await load(stage, rate, SECONDS, {});
   const achieved = times.length / ((performance.now() - startedAt) / 1000);
   seconds.observe = observe;
-  const exempt = await load(stage, rate, SECONDS, { labels: { "hygeia.dev/admission": "Disabled" } });
+  const exempt = await load(stage, rate, SECONDS, { [ADMISSION_LABEL]: "Disabled" });
   return {
     rate: achieved,
     created: times.length,
@@ -101,7 +73,7 @@ async function load(
   stage: WebhookStage,
   rate: number,
   seconds: number,
-  metadata: object,
+  labels: object,
 ): Promise<{ times: number[]; missed: number }> {
   const times: number[] = [];
   let missed = 0;
@@ -112,7 +84,7 @@ async function load(
     if (waitMs > 1) await delay(waitMs);
     const sentAt = performance.now();
     creations.push(
-      stage.createPod("bench", metadata, {}, { dryRun: "All" }).then((pod) => {
+      stage.createPod("bench", { labels: { ...BENCH_LABELS, ...labels } }, {}, { dryRun: "All" }).then((pod) => {
         times.push(performance.now() - sentAt);
         if (pod.metadata.annotations?.[APPLIED_ANNOTATION] === undefined) missed += 1;
       }),
