@@ -80,8 +80,9 @@ function inOrder(drifted: ReadonlyMap<string, number>): string[] {
 }
 
 function byKind(key: string): Obstacle {
-  const [, kind = "Pod"] = key.split("/");
-  return { reason: "NotRolledOutByKind", message: `pods of a ${kind} are not replaced: do it by hand` };
+  const [, kind] = key.split("/");
+  const whose = kind === undefined ? "a pod that no workload makes is" : `pods of a ${kind} are`;
+  return { reason: "NotRolledOutByKind", message: `${whose} not replaced: do it by hand` };
 }
 
 function lastingHold({ rules, outside, now }: PlanInput, failed: readonly RolloutEntry[]): Hold | undefined {
@@ -92,6 +93,7 @@ function lastingHold({ rules, outside, now }: PlanInput, failed: readonly Rollou
       "Nothing further is begun for this generation: put it right, then change spec.rollout (state Paused and Active again, for example)";
     return { reason: "Stopped", message };
   }
+  if (outside?.isBlind === true) return outside;
   if (rules.paused) return { reason: "Paused", message: "spec.rollout.state is Paused" };
   if (rules.windowProblem !== undefined) return { reason: "InvalidWindow", message: rules.windowProblem };
   if (outside !== undefined) return outside;

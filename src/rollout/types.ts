@@ -55,6 +55,8 @@ export interface Hold {
     | "MemoryFull"
     | "Stopped";
   readonly message: string;
+  /** No pod is judged meanwhile: that nothing is to come says nothing. */
+  readonly isBlind?: true;
 }
 
 /** Which state of a policy a workload was rolled out for: unique also when a policy is made anew under its name. */

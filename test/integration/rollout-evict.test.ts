@@ -34,14 +34,14 @@ function budgetPath({ name }: Shop): string {
   return `/apis/policy/v1/namespaces/${name}/poddisruptionbudgets`;
 }
 
-async function createBudget(shop: Shop, minAvailable: number): Promise<void> {
+async function createBudget(shop: Shop, minAvailable: number, name = "db"): Promise<void> {
   const spec = { minAvailable, selector: { matchLabels: { app: "db" } } };
-  await stage.client.create(budgetPath(shop), { metadata: { name: "db" }, spec });
+  await stage.client.create(budgetPath(shop), { metadata: { name }, spec });
   await eventually("the budget is known", async () => {
     interface Budget {
       readonly status?: { readonly expectedPods?: number; readonly currentHealthy?: number };
     }
-    const { status } = await stage.client.get<Budget>(`${budgetPath(shop)}/db`);
+    const { status } = await stage.client.get<Budget>(`${budgetPath(shop)}/${name}`);
     return (
       status?.expectedPods !== undefined && status.expectedPods > 0 && status.currentHealthy === status.expectedPods
     );
@@ -66,13 +66,13 @@ test("a budget that allows nothing keeps every pod; one that allows one sees the
   await shop.create("StatefulSet", "db", 4);
   await shop.untilSettled("StatefulSet");
   await createBudget(shop, 4);
-  const before = (await shop.pods()).map(({ metadata }) => metadata.uid).toSorted();
+  const before = await shop.podUids();
   const history = await shop.history(shop.podsPath);
   await shop.enforce({ strategy: "Evict" });
   await eventually("an eviction was refused", async () => (await evictions("Refused")) >= 1, 60_000);
   // Asked again, as often as the API server asks for.
   await eventually("another was refused", async () => (await evictions("Refused")) >= 2, 60_000);
-  expect((await shop.pods()).map(({ metadata }) => metadata.uid).toSorted()).toEqual(before);
+  expect(await shop.podUids()).toEqual(before);
   await eventually("the policy's status says what holds it back", async () => {
     const { conditions } = await shop.untilRolledOut("RollingOut", operator);
     const { message } = conditions?.find(({ type }) => type === "RolledOut") ?? {};
@@ -91,6 +91,30 @@ test("a budget that allows nothing keeps every pod; one that allows one sees the
   expect((await shop.pods()).map(obeys)).toEqual([true, true, true, true]);
   // The pods alone were touched.
   expect(annotationOf(await shop.workload("StatefulSet", "db"))).toBeUndefined();
+});
+
+test("pods of two budgets are left alone in the end, for the API server goes by none of them then", async () => {
+  const shop = await stage.shop("two-budgets");
+  await shop.create("StatefulSet", "db", 2);
+  await shop.untilSettled("StatefulSet");
+  // Either would allow it.
+  for (const name of ["db", "another"]) await createBudget(shop, 1, name);
+  const before = await shop.podUids();
+  const evicted = await evictions("Evicted");
+  await shop.enforce({ strategy: "Evict", availableWithin: "10s" });
+  const { conditions, rollouts } = await shop.untilRolledOut("NotPossible", operator);
+  expect(rollouts).toMatchObject({ state: "Complete", done: 0, failed: 0, notPossible: 1 });
+  expect(conditions?.find(({ type }) => type === "RolledOut")?.message).toMatch(
+    /^two-budgets\/StatefulSet\/db: pod db-\d can not be evicted: .*more than one PodDisruptionBudget/,
+  );
+  expect(await shop.remembered()).toMatchObject([{ name: "db", result: "Blocked" }]);
+  expect(await shop.podUids()).toEqual(before);
+  expect(await evictions("Evicted")).toBe(evicted);
+
+  await stage.client.delete(`${budgetPath(shop)}/another`);
+  await shop.enforce({ strategy: "Evict", availableWithin: "11s" });
+  await shop.untilRolledOut("Complete", operator);
+  expect((await shop.pods()).map(obeys)).toEqual([true, true]);
 });
 
 test("without a budget too the next pod goes only when the one before is counted on again", async () => {
@@ -133,14 +157,17 @@ test("a pod of the same name that came meanwhile is spared", async () => {
   expect((await evictions("Changed")) - changed).toBe(1);
 });
 
-test("paused half-way it evicts no further pod, and goes on when it is active again", async () => {
-  const shop = await stage.shop("paused");
+test.each([
+  { how: "paused", name: "paused", rollout: { state: "Paused" }, spec: {}, reason: "Paused" },
+  { how: "put into mode Audit", name: "audited", rollout: {}, spec: { mode: "Audit" }, reason: "Audit" },
+])("$how half-way it evicts no further pod, and goes on afterwards", async ({ name, rollout, spec, reason }) => {
+  const shop = await stage.shop(name);
   await shop.create("StatefulSet", "db", 4, { minReadySeconds: 3 });
   await shop.untilSettled("StatefulSet");
   await shop.enforce({ strategy: "Evict" });
   await eventually("the first pod is replaced", async () => (await shop.pods()).some(obeys), 60_000);
-  await shop.enforce({ strategy: "Evict", state: "Paused" });
-  const { rollouts } = await shop.untilRolledOut("Paused", operator);
+  await shop.enforce({ strategy: "Evict", ...rollout }, spec);
+  const { rollouts } = await shop.untilRolledOut(reason, operator);
   expect(rollouts).toMatchObject({ state: "Waiting", pending: 1 });
   const rest = (await shop.pods()).filter((pod) => !obeys(pod)).map(({ metadata }) => metadata.uid);
   expect(rest.length).toBeGreaterThan(0);
@@ -149,10 +176,9 @@ test("paused half-way it evicts no further pod, and goes on when it is active ag
   await operator.untilReady();
   await eventually("it knows again what is to come", async () => {
     const metrics = await operator.metrics();
-    return metrics.sum("hygeia_rollout_workloads", { policy: "paused", state: "Pending" }) === 1;
+    return metrics.sum("hygeia_rollout_workloads", { policy: name, state: "Pending" }) === 1;
   });
-  const uids = (await shop.pods()).map(({ metadata }) => metadata.uid);
-  expect(uids).toEqual(expect.arrayContaining(rest));
+  expect(await shop.podUids()).toEqual(expect.arrayContaining(rest));
 
   await shop.enforce({ strategy: "Evict", state: "Active" });
   await shop.untilRolledOut("Complete", operator);
@@ -165,7 +191,7 @@ test("a workload of one replica is left alone, and the report says why", async (
   await shop.create("Deployment", "web", 1);
   await shop.untilSettled("StatefulSet");
   await shop.untilSettled("Deployment");
-  const before = (await shop.pods()).map(({ metadata }) => metadata.uid).toSorted();
+  const before = await shop.podUids();
   await shop.enforce({ strategy: "Evict" });
   const { rollouts } = await shop.untilRolledOut("NotPossible", operator);
   expect(rollouts).toMatchObject({ state: "Complete", done: 0, notPossible: 2 });
@@ -174,5 +200,5 @@ test("a workload of one replica is left alone, and the report says why", async (
     return found.length === 2 && found.every(({ rollout }) => rollout !== undefined) && found;
   });
   for (const { rollout } of findings) expect(rollout).toMatch(/^NoSpareReplica: /);
-  expect((await shop.pods()).map(({ metadata }) => metadata.uid).toSorted()).toEqual(before);
+  expect(await shop.podUids()).toEqual(before);
 });

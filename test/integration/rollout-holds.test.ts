@@ -1,9 +1,13 @@
-/** What holds a roll-out back while its policy asks for one: a window that is closed, and evictions that would fall behind. */
+/**
+ * What holds a roll-out back: a policy that is not enforced or asks for none, a window that is closed, and evictions that
+ * would fall behind.
+ */
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { type EtcdServer, startEtcd } from "../env/index.ts";
 import { applyRegistry } from "../support/operator-objects.ts";
 import type { Operator } from "../support/operator.ts";
+import { eventually } from "../support/operator-wait.ts";
 import { obeys, RolloutStage, type Shop } from "../support/rollout-stage.ts";
 
 const HOUR_MS = 3_600_000;
@@ -83,5 +87,59 @@ test("no death is added while the policy's evictions are held back", async () =>
   await shop.enforce({ strategy: "Template" }, { registration: { registries: [{ name: "behind" }] } });
   expect(await heldBack(shop, "EvictionsBehind")).toMatch(/RegistryViewNotFresh: the view of registry behind/);
   await applyRegistry(stage.client, "behind", { endpoints: etcd.endpoints, layouts });
+  await isDone(shop);
+});
+
+test("in mode Audit nothing is begun, and in mode Enforce it is", async () => {
+  const shop = await drifted("audit");
+  await shop.enforce({ strategy: "Template" }, { mode: "Audit" });
+  expect(await heldBack(shop, "Audit")).toMatch(/spec\.mode is Audit: what differs is reported only$/);
+  await shop.enforce({ strategy: "Template" });
+  await isDone(shop);
+});
+
+test("in mode Paused no pod is judged and none is evicted, and nobody calls that complete", async () => {
+  const shop = await drifted("mode-paused");
+  const before = await shop.podUids();
+  await shop.enforce({ strategy: "Evict" }, { mode: "Paused" });
+  const { conditions, rollouts } = await shop.untilRolledOut("Audit", operator);
+  expect(rollouts).toMatchObject({ state: "Waiting", pending: 0, done: 0 });
+  expect(conditions).toContainEqual(
+    expect.objectContaining({
+      type: "RolledOut",
+      status: "False",
+      message: "spec.mode is Paused: no pod is judged, and none is replaced",
+    }),
+  );
+  expect(await shop.remembered()).toEqual([]);
+  expect(await shop.podUids()).toEqual(before);
+  await shop.enforce({ strategy: "Evict" });
+  await isDone(shop);
+});
+
+test.each([
+  ["strategy None", "none", { strategy: "None" }],
+  ["no spec.rollout", "absent", undefined],
+])("with %s nothing is replaced, while other policies' pods are", async (_, name, rollout) => {
+  const [shop, other] = [await drifted(name), await drifted(`beside-${name}`)];
+  const before = await shop.podUids();
+  await shop.enforce(rollout);
+  const { rollouts } = await shop.untilRolledOut("NotConfigured", operator);
+  expect(rollouts).toBeUndefined();
+  await eventually("its pods are known to differ", async () => (await shop.status()).pods?.drifted === 2);
+  await other.enforce({ strategy: "Template" });
+  await isDone(other);
+  expect(await shop.remembered()).toEqual([]);
+  expect(await shop.podUids()).toEqual(before);
+});
+
+test("with --dry-run nothing is begun, and without it is", async () => {
+  const shop = await drifted("dry-run");
+  await operator.stop();
+  operator = await stage.operator({ flags: { admission: "policy", "dry-run": "true" } });
+  await shop.enforce({ strategy: "Template" });
+  expect(await heldBack(shop, "Audit")).toMatch(/the operator runs with --dry-run: what differs is reported only$/);
+  await operator.stop();
+  operator = await stage.operator();
   await isDone(shop);
 });

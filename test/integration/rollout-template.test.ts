@@ -40,17 +40,65 @@ async function eventReasons(kind: string, name: string): Promise<string[]> {
     .filter((reason) => reason.startsWith("Rollout"));
 }
 
+/** As much of an EndpointSlice as a client goes by. */
+interface EndpointSlice extends KubeObject {
+  readonly endpoints:
+    | readonly { readonly conditions: { readonly ready?: boolean }; readonly targetRef: { readonly uid: string } }[]
+    | null;
+}
+
+/** UIDs of the pods that a client of the Service would be sent to. */
+function readyEndpoints(slices: Iterable<EndpointSlice>): string[] {
+  return [...slices].flatMap(({ endpoints }) =>
+    (endpoints ?? []).flatMap(({ conditions, targetRef }) => (conditions.ready === true ? [targetRef.uid] : [])),
+  );
+}
+
+/** A Service before the pods labelled `app`. @returns the path of its EndpointSlices, once they have so many endpoints */
+async function serve(namespace: string, app: string, endpoints: number): Promise<string> {
+  const spec = { clusterIP: "None", selector: { app }, ports: [{ port: 80 }] };
+  await stage.client.create(`/api/v1/namespaces/${namespace}/services`, { metadata: { name: app }, spec });
+  const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+  await eventually(
+    "the Service has its endpoints",
+    async () => readyEndpoints(await stage.client.list<EndpointSlice>(path)).length === endpoints,
+  );
+  return path;
+}
+
+/** Asks for the endpoints, one read after the other, as clients that dial anew each time. @returns ends it, with what was seen */
+function keepAsking(path: string): () => Promise<string[][]> {
+  const seen: string[][] = [];
+  const end = new AbortController();
+  const asking = (async () => {
+    while (!end.signal.aborted) seen.push(readyEndpoints(await stage.client.list<EndpointSlice>(path)));
+  })();
+  return async () => {
+    end.abort();
+    await asking;
+    return seen;
+  };
+}
+
+/**
+ * Load here is clients that look up the Service's endpoints without a pause; kwok's pods answer nobody, so that no request
+ * is carried through. What is shown is that an endpoint to go to is always listed, and how many are.
+ */
 test("a Deployment of 10 is replaced pod by pod and always has the pods that its strategy promises", async () => {
   const shop = await stage.shop("ten");
   // So long a new pod is not counted on: the old ones stay meanwhile.
   await shop.create("Deployment", "web", 10, { minReadySeconds: 2 });
   await shop.untilSettled("Deployment");
   const before = await shop.workload("Deployment", "web");
+  const slicesPath = await serve(shop.name, "web", 10);
   const pods = await shop.history(shop.podsPath);
+  const slices = await shop.history(slicesPath);
   const deployments = await shop.history(shop.pathOf("Deployment"));
+  const endAsking = keepAsking(slicesPath);
   await shop.enforce({ strategy: "Template" });
 
   const status = await shop.untilRolledOut("Complete", operator);
+  const asked = await endAsking();
   expect(status.rollouts).toMatchObject({ state: "Complete", done: 1, pending: 0, failed: 0, progress: "1/1" });
   const after = await shop.workload("Deployment", "web");
   const { uid } = await stage.client.get(`/apis/hygeia.dev/v1alpha1/registrationpolicies/ten`).then((x) => x.metadata);
@@ -68,6 +116,12 @@ test("a Deployment of 10 is replaced pod by pod and always has the pods that its
   // Each was replaced once: no more pods were made than were needed.
   const uids = new Set(states.flatMap((state) => [...state.values()].map((pod) => pod.metadata.uid)));
   expect(uids.size).toBe(20);
+  // So it is for whoever goes by the Service: at every change of its EndpointSlices, and whenever a client asks.
+  const listed = (await slices.states<EndpointSlice>()).map((state) => readyEndpoints(state.values()));
+  for (const endpoints of [listed, asked]) {
+    expect(Math.min(...endpoints.map(({ length }) => length))).toBeGreaterThanOrEqual(8);
+    expect(new Set(endpoints.flat())).toEqual(uids);
+  }
   const templates = (await deployments.states<Workload>()).map((state) => state.get("web")?.metadata.generation);
   expect(new Set(templates).size).toBe(2);
 

@@ -7,11 +7,10 @@ import type {
   RegistrationReportRollout,
 } from "../../src/api/v1alpha1/index.ts";
 import { type ControlPlane, Scope, startControlPlane } from "../env/index.ts";
-import type { KubeProxy } from "../env/proxy/index.ts";
 import { KubeClient, type KubeObject } from "./kube-client.ts";
 import { installOperator } from "./operator-install.ts";
 import { findReport, getPolicy } from "./operator-objects.ts";
-import { type Operator, startOperator } from "./operator.ts";
+import { type Operator, type OperatorOptions, startOperator } from "./operator.ts";
 import { eventually } from "./operator-wait.ts";
 
 const execute = promisify(execFile);
@@ -20,6 +19,13 @@ const WITHIN_MS = 120_000;
 /** A pod with this annotation never starts with a dnsConfig (kwok-stages.yaml). */
 export const BREAKS_WITH_DNS = { "test.hygeia.dev/starts": "WithoutDNSConfig" };
 const ANNOTATION = "hygeia.dev/rollout";
+
+/** There is no scheduler: pods are bound from the start. */
+export const POD_SPEC = {
+  nodeName: "kwok-0",
+  automountServiceAccountToken: false,
+  containers: [{ name: "app", image: "registry.invalid/app:1" }],
+};
 
 const plurals = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
 export type Kind = keyof typeof plurals;
@@ -90,18 +96,9 @@ export class RolloutStage {
     try {
       const controlPlane = await startControlPlane({ controllerManager: true, kwok: true, nodes: 2, scope });
       await installOperator(controlPlane);
-      const { kubectl, kubeconfig } = controlPlane;
-      for (const part of parts) {
-        await execute(kubectl, [
-          `--kubeconfig=${kubeconfig}`,
-          "apply",
-          "--server-side",
-          "--force-conflicts",
-          "-k",
-          part,
-        ]);
-      }
-      return new RolloutStage(controlPlane, scope);
+      const stage = new RolloutStage(controlPlane, scope);
+      for (const part of parts) await stage.apply(part);
+      return stage;
     } catch (error) {
       await scope.stop();
       throw error;
@@ -113,10 +110,14 @@ export class RolloutStage {
     await this.#scope.stop();
   }
 
+  /** @param part of config/ */
+  async apply(part: string): Promise<void> {
+    const { kubectl, kubeconfig } = this.controlPlane;
+    await execute(kubectl, [`--kubeconfig=${kubeconfig}`, "apply", "--server-side", "--force-conflicts", "-k", part]);
+  }
+
   /** The operator with exactly the rights of what was applied. */
-  async operator(
-    options: { readonly proxy?: KubeProxy; readonly flags?: Readonly<Record<string, string>> } = {},
-  ): Promise<Operator> {
+  async operator(options: Pick<OperatorOptions, "proxy" | "flags" | "denials"> = {}): Promise<Operator> {
     const operator = await startOperator({
       cluster: this.controlPlane,
       flags: { admission: "policy" },
@@ -159,7 +160,7 @@ export class Shop {
   }
 
   /** Creates the policy, or changes it; it wants `ndots: 2` of every pod. */
-  async enforce(rollout: object, spec: object = {}): Promise<void> {
+  async enforce(rollout: object | undefined, spec: object = {}): Promise<void> {
     const match = { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": this.name } } };
     await this.#client.patch(
       `${POLICIES}/${this.name}`,
@@ -179,9 +180,12 @@ export class Shop {
     kind: Kind,
     name: string,
     replicas: number,
-    { annotations = {}, ...fields }: { readonly annotations?: object; readonly [field: string]: unknown } = {},
+    {
+      annotations = {},
+      labels = { app: name },
+      ...fields
+    }: { readonly annotations?: object; readonly labels?: object; readonly [field: string]: unknown } = {},
   ): Promise<void> {
-    const labels = { app: name };
     await this.#client.create(this.pathOf(kind), {
       apiVersion: "apps/v1",
       kind,
@@ -189,15 +193,7 @@ export class Shop {
       spec: {
         replicas,
         selector: { matchLabels: labels },
-        template: {
-          metadata: { labels, annotations },
-          // There is no scheduler: the pods are bound from the start.
-          spec: {
-            nodeName: "kwok-0",
-            automountServiceAccountToken: false,
-            containers: [{ name: "app", image: "registry.invalid/app:1" }],
-          },
-        },
+        template: { metadata: { labels, annotations }, spec: POD_SPEC },
         ...(kind === "StatefulSet" ? { serviceName: name, podManagementPolicy: "Parallel" } : {}),
         ...fields,
       },
@@ -245,6 +241,11 @@ export class Shop {
     ).catch((error: unknown) => {
       throw new Error(`last seen: ${JSON.stringify(last)}\n${operator.tail()}`, { cause: error });
     });
+  }
+
+  /** UIDs of all pods, sorted. */
+  async podUids(): Promise<string[]> {
+    return (await this.pods()).map(({ metadata }) => metadata.uid).toSorted();
   }
 
   /** What the report remembers of workloads. */

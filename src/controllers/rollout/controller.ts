@@ -182,6 +182,9 @@ export class RolloutController {
   #outside(policy: CompiledPolicy): Hold | undefined {
     const { name, plan } = policy;
     const { dryRun, admissionProblem, summary } = this.#parts;
+    if (plan.mode === "Paused") {
+      return { reason: "Audit", message: "spec.mode is Paused: no pod is judged, and none is replaced", isBlind: true };
+    }
     if (plan.mode !== "Enforce") {
       return { reason: "Audit", message: `spec.mode is ${plan.mode}: what differs is reported only` };
     }

@@ -37,6 +37,7 @@ function plan(over: Partial<RolloutPlan> = {}): RolloutPlan {
 
 const stopped = { reason: "Stopped", message: "shop/Deployment/a: it failed" } as const;
 const paused = { reason: "Paused", message: "spec.rollout.state is Paused" } as const;
+const blind = { reason: "Audit", message: "spec.mode is Paused", isBlind: true } as const;
 const invalid = { reason: "InvalidWindow", message: "no time zone" } as const;
 const single = { reason: "NoSpareReplica", message: "no replica would be left" } as const;
 
@@ -81,6 +82,8 @@ describe("how a roll-out stands", () => {
       "InvalidWindow",
       "no time zone",
     ],
+    // Nobody has looked.
+    "no pod is judged": [plan({ done: 1, hold: blind }), [], "Waiting", "Audit", "spec.mode is Paused"],
     "one failed": [
       plan({ failed: [entry("a", { result: "Failed" })], hold: stopped, pending: ["b"] }),
       [],

@@ -39,6 +39,7 @@ export function standingOf(plan: RolloutPlan, generation: number, notes: readonl
     const told = notes.length === 0 ? "" : ` (${notes.slice(0, SHOWN).join("; ")})`;
     return say("Active", "RollingOut", `${some(current)}${told}; ${pending.length} to come${waiting}`);
   }
+  if (hold?.isBlind === true) return say("Waiting", hold.reason, hold.message);
   if (pending.length > 0) {
     if (hold !== undefined) return say("Waiting", hold.reason, `${workloads(pending.length)} to come: ${hold.message}`);
     return say("Active", "RollingOut", `${workloads(pending.length)} to come`);
