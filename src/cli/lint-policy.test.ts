@@ -68,6 +68,7 @@ describe("a file of policies", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain(`${SAMPLE}: RegistrationPolicy shop-pods`);
     expect(stdout).toContain("a dead peer is found out after 200s; 1000 idle sockets send 8.3 probes a second");
+    expect(stdout).toContain("\n    effective only for sockets with SO_KEEPALIVE and no times of their own\n");
     expect(stdout).toMatch(/ok +spec\.keepalive\.paths\[1\]: path database-nlb \(AWSNLB, idle timeout 350s\)/);
     expect(stdout).toContain("ndots 5, 3 search domains of 57 characters\n    -> ndots 2, 3 search domains of 57");
     expect(stdout).toMatch(/\n +name +glibc +Go\n/);
@@ -211,6 +212,17 @@ describe("the options", () => {
     expect(stdout).not.toContain("\n    example.com");
   });
 
+  test("say that programs ask for one family of addresses", async () => {
+    const { code, stdout } = await lint([path(), "--families", "1", "--name", "web", "--name", "example.com"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("queries for a lookup (A or AAAA), before -> after");
+    expect(stdout).toMatch(/\n +web +1 -> 1 +1 -> 1 +1 -> 1\n +example\.com +4 -> 5 +4 -> 5 +4 -> 5\n/);
+    // glibc does not ask for less than one.
+    const dns = "dns: { ndots: 2, options: [{ name: no-aaaa }] }";
+    const { stdout: without } = await lint([file(policy("four", dns)), "--families", "1", "--name", "example.com."]);
+    expect(without).toMatch(/\n +example\.com\. +1 -> 1 +1 -> 1 +1 -> 1\n/);
+  });
+
   test("say that JSON is written, with everything in it", async () => {
     const { code, stdout } = await lint([
       file(policy("asked", CUTS, "dns: { ndots: 2, libc: Glibc }")),
@@ -259,6 +271,7 @@ describe("the options", () => {
     "no file": { args: [], says: "name at least one file" },
     "an unknown option": { args: [SAMPLE, "--strict"], says: "Unknown option '--strict'" },
     "another output": { args: [SAMPLE, "--output", "xml"], says: '--output wants text or json, not "xml"' },
+    "three families": { args: [SAMPLE, "--families", "3"], says: '--families wants 1 or 2, not "3"' },
     "no namespace": {
       args: [SAMPLE, "--namespace", "a.b"],
       says: '--namespace wants the name of a namespace, not "a.b"',
@@ -278,6 +291,18 @@ describe("the options", () => {
       expect(stderr).toContain("npm run lint:policy -- FILE...");
     });
   }
+});
+
+test("README.md shows what the command says", async () => {
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  const section = /\n## What it asks of pods\n([^]*?)\n## /.exec(readme)?.[1] ?? "";
+  const [, yaml = "", command = "", output = ""] =
+    /```yaml\n([^]*?)```[^]*?lint:policy -- pods\.yaml (.*)\n([^]*?)```/.exec(section) ?? [];
+  const { code, stdout } = await lint([file(yaml), ...command.split(" ")]);
+  expect(code).toBe(0);
+  const shown = output.split("\n...\n").map((part) => part.replace(/^\.\.\.\n/, ""));
+  expect(shown).toHaveLength(2);
+  for (const part of shown) expect(stdout).toContain(part);
 });
 
 test("npm knows the command", () => {
