@@ -19,6 +19,8 @@ options
     --namespace NS         namespace of the pods; default: any, counted as "default"
     --cluster-domain D     DNS domain of the cluster; default cluster.local
     --host-search S        search domain of the nodes; may be given several times
+    --families 1|2         families of addresses that programs ask for: 1 where it is IPv4 or IPv6 only (AF_INET, tcp4);
+                           default 2, A and AAAA
     --output text|json     default text
 `;
 
@@ -43,17 +45,19 @@ function parseOptions(args: readonly string[]): Options | undefined {
       namespace: { type: "string" },
       "cluster-domain": { type: "string", default: "cluster.local" },
       "host-search": { type: "string", multiple: true, default: [] },
+      families: { type: "string", default: "2" },
       output: { type: "string", default: "text" },
       help: { type: "boolean", short: "h", default: false },
     },
   });
   if (values.help) return undefined;
   if (positionals.length === 0) throw new UsageError("name at least one file");
-  const { namespace, output } = values;
+  const { namespace, families, output } = values;
   if (namespace !== undefined && !LABEL.test(namespace)) {
     throw new UsageError(`--namespace wants the name of a namespace, not "${namespace}"`);
   }
   if (output !== "text" && output !== "json") throw new UsageError(`--output wants text or json, not "${output}"`);
+  if (families !== "1" && families !== "2") throw new UsageError(`--families wants 1 or 2, not "${families}"`);
   const clusterDomain = domainOf("--cluster-domain", values["cluster-domain"]);
   const hostSearches = values["host-search"].map((domain) => domainOf("--host-search", domain));
   for (const name of values.name) {
@@ -65,7 +69,13 @@ function parseOptions(args: readonly string[]): Options | undefined {
   return {
     files: positionals,
     json: output === "json",
-    context: { namespace, clusterDomain, hostSearches, ...(names.length === 0 ? {} : { names }) },
+    context: {
+      namespace,
+      clusterDomain,
+      hostSearches,
+      families: families === "1" ? 1 : 2,
+      ...(names.length === 0 ? {} : { names }),
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import type { NameCount } from "../lint/dns-counts.ts";
 import { nameOf, type Libc, type Lookup } from "../lint/dns-queries.ts";
 import type { DnsLint } from "../lint/dns.ts";
 import type { Finding, Severity } from "../lint/finding.ts";
-import type { KeepaliveLint } from "../lint/keepalive.ts";
+import { EFFECTIVE_FOR, type KeepaliveLint } from "../lint/keepalive.ts";
 import type { PolicyLint } from "../lint/policy.ts";
 import { resolverOf, searchLength, type ResolvConf } from "../lint/resolver.ts";
 import type { FileProblem } from "./policy-files.ts";
@@ -32,6 +32,7 @@ function describeKeepalive(lint: KeepaliveLint): string {
   return [
     `  keepalive: time ${time}s, interval ${interval}s, probes ${probes}`,
     `    a dead peer is found out after ${detection}s; 1000 idle sockets send ${rate.toFixed(1)} probes a second`,
+    `    ${EFFECTIVE_FOR}`,
     ...findings([...lint.paths, ...lint.findings]),
   ].join("\n");
 }
@@ -43,7 +44,7 @@ function describeDns(lint: DnsLint): string {
     `    -> ${confOf(after)}`,
     ...findings(lint.findings),
     "",
-    "    queries for a lookup (A and AAAA), before -> after",
+    `    queries for a lookup (${lint.families === 1 ? "A or AAAA" : "A and AAAA"}), before -> after`,
     ...table(lint),
   ].join("\n");
 }

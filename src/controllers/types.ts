@@ -119,6 +119,8 @@ export interface InstanceSummary {
   quarantined(policy: string): number;
   /** Evictions done by this process for the policy; the status adds them to what it already says. */
   evicted(policy: string): { readonly total: number; readonly last: Date | undefined };
+  /** The shortest time after which a registry forgets one of its instances by itself; undefined where none is known. */
+  shortestTtlMs(policy: string): number | undefined;
   /** Why evictions of this policy are held back now, the most important reason; undefined when nothing is. */
   blocked(policy: string): ViewProblem | undefined;
   /** Called after changes that a status or report would show. Not throttled: the listener is. */

@@ -1,6 +1,6 @@
 /** The lookups of a pod without a policy's `spec.dns` and with it. */
 import type { RegistrationPolicyDns } from "../api/v1alpha1/index.ts";
-import { lookUp, type Libc, type Lookup } from "./dns-queries.ts";
+import { lookUp, type Libc, type Lookup, type Resolver } from "./dns-queries.ts";
 import type { LookedUpName } from "./names.ts";
 import { CLUSTER_NDOTS, resolvConf, resolverOf, type NodeDns, type PodDns, type ResolvConf } from "./resolver.ts";
 
@@ -12,6 +12,8 @@ export interface DnsContext {
   readonly clusterDomain: string;
   /** Search domains of the nodes, which the cluster's own are followed by. */
   readonly hostSearches: readonly string[];
+  /** 1 where programs ask for addresses of one family only; default 2, or as the options of the pod have it. */
+  readonly families?: 1 | 2;
   /** Counted instead of the typical ones. */
   readonly names?: readonly LookedUpName[];
 }
@@ -71,14 +73,19 @@ export function countNames(
   libcs: readonly Libc[],
   before: ResolvConf,
   after: ResolvConf,
+  families?: DnsContext["families"],
 ): readonly NameCount[] {
+  const resolver = (conf: ResolvConf, libc: Libc): Resolver => {
+    const usual = resolverOf(conf, libc);
+    return families === 1 ? { ...usual, families } : usual;
+  };
   return names.flatMap((name) => {
     const answerOf = (asked: string) => (asked === name.target ? "Address" : "NoSuchName");
     return libcs.map((libc) => ({
       name,
       libc,
-      before: lookUp(name.name, resolverOf(before, libc), answerOf),
-      after: lookUp(name.name, resolverOf(after, libc), answerOf),
+      before: lookUp(name.name, resolver(before, libc), answerOf),
+      after: lookUp(name.name, resolver(after, libc), answerOf),
     }));
   });
 }

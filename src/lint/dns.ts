@@ -13,6 +13,8 @@ import type { ResolvConf } from "./resolver.ts";
 /** What there is to say about `spec.dns`. */
 export interface DnsLint {
   readonly libcs: readonly Libc[];
+  /** Of addresses, that each lookup asks for. */
+  readonly families: 1 | 2;
   /** The pod's resolv.conf without and with the policy, of a pod that sets nothing itself. */
   readonly before: ResolvConf;
   readonly after: ResolvConf;
@@ -26,12 +28,13 @@ export function lintDns(dns: RegistrationPolicyDns, context: DnsContext): DnsLin
   const libcs = possibleLibcs(dns.libc);
   const before = confOf(undefined, context);
   const after = confOf(dns, context);
-  const count = (names: readonly LookedUpName[]) => countNames(names, libcs, before, after);
+  const count = (names: readonly LookedUpName[]) => countNames(names, libcs, before, after, context.families);
   const typical = typicalNames(namespaceOf(context), context.clusterDomain);
   const counts = count(context.names ?? typical);
   const judged = context.names === undefined ? counts : [...counts, ...count(typical)];
   return {
     libcs,
+    families: context.families ?? 2,
     before,
     after,
     counts,

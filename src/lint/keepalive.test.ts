@@ -153,7 +153,7 @@ describe("a path", () => {
     fc.assert(
       fc.property(at, at, fc.integer({ min: 1, max: 40_000 }), (time, interval, limit) => {
         const judged = (t: number) =>
-          lintKeepalive(keepalive(`${t}s`, `${interval}s`, 3, idle(`${limit}s`)), 9e9).paths[0];
+          lintKeepalive(keepalive(`${t}s`, `${interval}s`, 3, idle(`${limit}s`)), undefined).paths[0];
         const finding = judged(time);
         const longest = /a time of at most (\d+)s fits/.exec(finding?.message ?? "")?.[1];
         if (longest === undefined) return;
@@ -187,15 +187,20 @@ describe("a keepalive", () => {
     });
   });
 
-  test("warns where the registry forgets sooner than it finds a dead peer", () => {
-    const [finding, ...others] = lintKeepalive(keepalive("300s", "30s", 5), 30).findings;
+  test.each([
+    ["SilentFor", "(spec.registration.zombies.silentFor) after which its registration counts as dead: lower time"],
+    ["TTL", "(the shortest TTL of the policy's instances) after which the registry forgets it: lower time"],
+  ] as const)("warns where the registry forgets sooner than it finds a dead peer, by %s", (by, says) => {
+    const [finding, ...others] = lintKeepalive(keepalive("300s", "30s", 5), { seconds: 30, by }).findings;
     expect(finding).toMatchObject({ severity: "Warning", code: "SlowDetection", field: "spec.keepalive" });
     expect(finding?.message).toContain("time + interval x probes = 300s + 30s x 5 = 450s, later than the 30s");
+    expect(finding?.message).toContain(says);
     expect(others).toEqual([]);
   });
 
   test("does not warn where it is as fast", () => {
-    expect(lintKeepalive(keepalive("10s", "5s", 4), 30).findings).toEqual([]);
+    expect(lintKeepalive(keepalive("10s", "5s", 4), { seconds: 30, by: "TTL" }).findings).toEqual([]);
+    expect(lintKeepalive(keepalive("10s", "5s", 4), { seconds: 29, by: "TTL" }).findings).toHaveLength(1);
   });
 
   test("nests where there is none, where it passes nothing, and where every path lets it", () => {
@@ -211,6 +216,27 @@ describe("the presets", () => {
     const crd = readCrds(CRDS).find(({ kind }) => kind === "RegistrationPolicy");
     const paths = crd?.schema.properties?.["spec"]?.properties?.["keepalive"]?.properties?.["paths"];
     expect(paths?.items?.properties?.["preset"]?.enum).toEqual(Object.keys(PRESETS));
+  });
+
+  // Written out: each is what its product's documentation says, and not what the code happens to hold.
+  test("have the figures of their products", () => {
+    const figures = Object.entries(PRESETS).map(([name, { idleTimeoutSeconds, tcpKeepalive }]) => [
+      name,
+      idleTimeoutSeconds,
+      tcpKeepalive,
+    ]);
+    expect(figures).toEqual([
+      ["AlibabaCLB", 900, "Counts"],
+      ["AlibabaNLB", 900, "Counts"],
+      ["TencentCLB", 900, "Counts"],
+      ["AWSALB", 60, "Ignored"],
+      ["AWSNLB", 350, "Counts"],
+      ["AzureLoadBalancer", 240, "Counts"],
+      ["GCPConntrack", 600, "Counts"],
+      ["HuaweiELB", 300, "Counts"],
+      ["IPVS", 900, "Counts"],
+      ["OCINLB", 360, "Counts"],
+    ]);
   });
 
   test("have a source and the month in which it was read", () => {

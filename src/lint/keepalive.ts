@@ -34,6 +34,16 @@ export interface KeepaliveLint {
   readonly findings: readonly Finding[];
 }
 
+/** After so long without a sign of life from an instance it is no longer listed, or no longer believed. */
+export interface Forgetting {
+  readonly seconds: number;
+  /** Whether the policy says so, or the registry does it by itself. */
+  readonly by: "SilentFor" | "TTL";
+}
+
+/** What nobody can see in a policy and everybody must know. */
+export const EFFECTIVE_FOR = "effective only for sockets with SO_KEEPALIVE and no times of their own";
+
 interface Times {
   readonly time: number;
   readonly interval: number;
@@ -47,12 +57,11 @@ const MARGIN_SECONDS = 30;
 
 /**
  * @param keepalive of a policy that fits the schema
- * @param forgetsAfterSeconds after so long without a sign of life the registry's entry counts as dead; undefined when
- * that is not known
+ * @param forgetting undefined when it is not known
  */
 export function lintKeepalive(
   keepalive: RegistrationPolicyKeepalive,
-  forgetsAfterSeconds: number | undefined,
+  forgetting: Forgetting | undefined,
 ): KeepaliveLint {
   const times = {
     time: seconds(keepalive.time),
@@ -65,7 +74,7 @@ export function lintKeepalive(
     detection,
     probesPerSecondPerThousandSockets: 1000 / times.time,
     paths: (keepalive.paths ?? []).map((path, index) => judgePath(path, index, times)),
-    findings: judgeDetection(detection, times, forgetsAfterSeconds),
+    findings: judgeDetection(detection, times, forgetting),
   };
 }
 
@@ -149,8 +158,17 @@ function advice(idle: number, { interval }: Times): string {
   return `No time fits with interval ${interval}s: lower it to ${shorter}s or less`;
 }
 
-function judgeDetection(detection: number, { time, interval, probes }: Times, forgetsAfter?: number): Finding[] {
-  if (forgetsAfter === undefined || detection <= forgetsAfter) return [];
+const forgets: Readonly<Record<Forgetting["by"], string>> = {
+  SilentFor: "(spec.registration.zombies.silentFor) after which its registration counts as dead",
+  TTL: "(the shortest TTL of the policy's instances) after which the registry forgets it",
+};
+
+function judgeDetection(
+  detection: number,
+  { time, interval, probes }: Times,
+  forgetting: Forgetting | undefined,
+): Finding[] {
+  if (forgetting === undefined || detection <= forgetting.seconds) return [];
   const sum = `time + interval x probes = ${time}s + ${interval}s x ${probes} = ${detection}s`;
   return [
     {
@@ -158,8 +176,8 @@ function judgeDetection(detection: number, { time, interval, probes }: Times, fo
       code: "SlowDetection",
       field: "spec.keepalive",
       message:
-        `a dead peer is found out after ${sum}, later than the ${forgetsAfter}s of silence ` +
-        "(spec.registration.zombies.silentFor) after which its registration counts as dead: " +
+        `a dead peer is found out after ${sum}, later than the ${forgetting.seconds}s of silence ` +
+        `${forgets[forgetting.by]}: ` +
         "lower time, interval or probes where callers must notice as soon",
     },
   ];

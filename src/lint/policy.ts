@@ -17,9 +17,10 @@ export function lintPolicy(
   context: DnsContext,
 ): PolicyLint {
   const silentFor = registration?.zombies.silentFor;
-  const forgetsAfter = silentFor === undefined ? undefined : parseDuration(silentFor) / 1000;
+  const forgetting =
+    silentFor === undefined ? undefined : ({ seconds: parseDuration(silentFor) / 1000, by: "SilentFor" } as const);
   return {
-    keepalive: keepalive && lintKeepalive(keepalive, forgetsAfter),
+    keepalive: keepalive && lintKeepalive(keepalive, forgetting),
     dns: dns && lintDns(dns, context),
   };
 }

@@ -66,6 +66,7 @@ async function setUp(name: string) {
     quarantines: () => said.quarantines,
     quarantined: () => said.quarantines?.length ?? 0,
     evicted: () => ({ total: 0, last: undefined }),
+    shortestTtlMs: () => undefined,
     blocked: () => undefined,
     subscribe: () => () => undefined,
   };

@@ -17,6 +17,7 @@ export interface KnownVerdict {
 interface InstanceState extends KnownVerdict {
   readonly registry: string;
   readonly service: string;
+  readonly ttlMs: number;
   readonly memory: InstanceMemory;
   readonly finding: Finding | undefined;
   /** While a view is not fresh: what was found before. */
@@ -56,6 +57,8 @@ export class InstanceStates {
   readonly #counts = new Map<string, Map<string, Record<VerdictKind, number>>>();
   /** By policy, so that a report never walks the live ones. */
   readonly #findings = new Map<string, Map<string, Finding>>();
+  /** By policy: how many instances have which TTL, for those that have one. */
+  readonly #ttls = new Map<string, Map<number, number>>();
   readonly #unexplained = new Map<string, number>();
   /** Live records by registry and service, for the floor that must remain. */
   readonly #liveByService = new Map<string, number>();
@@ -88,9 +91,10 @@ export class InstanceStates {
     const before = this.#states.get(key);
     const isSamePolicy = before?.policy === policy;
     const { record, verdict } = judgement;
-    const { registry, service } = record;
+    const { registry, service, ttlMs } = record;
     const { kind } = verdict;
-    if (kind === "Live" && before?.kind === "Live" && isSamePolicy && before.service === service) {
+    const isSameRecord = before?.service === service && before.ttlMs === ttlMs;
+    if (kind === "Live" && before?.kind === "Live" && isSamePolicy && isSameRecord) {
       if (before.memory !== memory) this.#states.set(key, { ...before, memory });
       return false;
     }
@@ -99,7 +103,7 @@ export class InstanceStates {
     const earlier = isBlind(verdict) ? knownFinding(old) : undefined;
     const reason = kind === "Live" ? undefined : verdict.reason;
     if (before !== undefined) this.#forget(key, before);
-    const state = { registry, service, policy, kind, reason, memory, finding, earlier };
+    const state = { registry, service, ttlMs, policy, kind, reason, memory, finding, earlier };
     this.#states.set(key, state);
     this.#count(key, state);
     return old?.kind !== kind || old.reason !== reason || old.finding?.action !== finding?.action;
@@ -115,7 +119,8 @@ export class InstanceStates {
   }
 
   clear(): void {
-    for (const map of [this.#states, this.#counts, this.#findings, this.#unexplained, this.#liveByService]) map.clear();
+    for (const map of [this.#states, this.#counts, this.#findings, this.#ttls]) map.clear();
+    for (const map of [this.#unexplained, this.#liveByService]) map.clear();
   }
 
   keys(): Iterable<string> {
@@ -128,6 +133,14 @@ export class InstanceStates {
       for (const kind of verdictKinds) sum[kind] += counts[kind];
     }
     return sum;
+  }
+
+  /** The shortest time after which a registry forgets one of the policy's instances; undefined where none is forgotten. */
+  shortestTtlMs(policy: string): number | undefined {
+    return this.#ttls
+      .get(policy)
+      ?.keys()
+      .reduce((a, b) => Math.min(a, b));
   }
 
   /** Every policy and registry that has instances, with their counts. */
@@ -172,7 +185,7 @@ export class InstanceStates {
     if (findings?.delete(key) === true && findings.size === 0) this.#findings.delete(state.policy);
   }
 
-  #add({ policy, registry, service, kind, finding }: InstanceState, by: 1 | -1): void {
+  #add({ policy, registry, service, ttlMs, kind, finding }: InstanceState, by: 1 | -1): void {
     let registries = this.#counts.get(policy);
     if (registries === undefined)
       this.#counts.set(policy, (registries = new Map<string, Record<VerdictKind, number>>()));
@@ -183,11 +196,20 @@ export class InstanceStates {
       registries.delete(registry);
       if (registries.size === 0) this.#counts.delete(policy);
     }
+    // What is another's to look after says nothing about this policy.
+    if (ttlMs > 0 && kind !== "Foreign") this.#addTtl(policy, ttlMs, by);
     if (kind === "Live") bump(this.#liveByService, `${registry}\n${service}`, by);
     const evidence = finding?.judgement.verdict.evidence;
     // Contested too: where many registrants live whose pods are not seen, it is our view that is wrong.
     const looksDead = kind === "Suspect" || kind === "Zombie" || kind === "Contested";
     if (looksDead && (evidence === undefined || !isExplained(evidence.class))) bump(this.#unexplained, registry, by);
+  }
+
+  #addTtl(policy: string, ttlMs: number, by: 1 | -1): void {
+    let ttls = this.#ttls.get(policy);
+    if (ttls === undefined) this.#ttls.set(policy, (ttls = new Map<number, number>()));
+    bump(ttls, ttlMs, by);
+    if (ttls.size === 0) this.#ttls.delete(policy);
   }
 }
 
@@ -212,7 +234,7 @@ function describeAction(decision: Decision | undefined): string {
   return decision.act === "None" ? `None:${decision.blockedBy}` : decision.act;
 }
 
-function bump(map: Map<string, number>, key: string, by: number): void {
+function bump<Key>(map: Map<Key, number>, key: Key, by: number): void {
   const next = (map.get(key) ?? 0) + by;
   if (next === 0) map.delete(key);
   else map.set(key, next);

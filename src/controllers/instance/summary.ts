@@ -78,6 +78,10 @@ export class PolicySummary implements InstanceSummary {
     return this.#parts.evictions.evicted(policy);
   }
 
+  shortestTtlMs(policy: string): number | undefined {
+    return this.#parts.states.shortestTtlMs(policy);
+  }
+
   blocked(policy: string): ViewProblem | undefined {
     return this.#viewProblem(policy) ?? this.#selfPreservation(policy) ?? this.#heldBack(policy);
   }

@@ -134,6 +134,7 @@ export class PolicyStatusController {
       instances: summary.counts(name),
       blocked: summary.blocked(name),
       quarantined: summary.quarantined(name),
+      shortestTtlMs: summary.shortestTtlMs(name),
       podsOnly: new Set(
         Iterator.from(policies.values()).flatMap(({ name, registries: named }) => (named.size === 0 ? [name] : [])),
       ),

@@ -2,7 +2,7 @@
 import { nameOf } from "../../lint/dns-queries.ts";
 import { lintDns, type DnsLint } from "../../lint/dns.ts";
 import type { Finding } from "../../lint/finding.ts";
-import { lintKeepalive, type KeepaliveLint } from "../../lint/keepalive.ts";
+import { type Forgetting, EFFECTIVE_FOR, lintKeepalive, type KeepaliveLint } from "../../lint/keepalive.ts";
 import type { Compilation } from "./compile.ts";
 import type { Says } from "./status.ts";
 
@@ -10,19 +10,22 @@ const NOT_ACCEPTED = "the policy is not in force: see condition Accepted";
 /** Counts of queries in a message; docs and the command line show them all. */
 const COUNTS_SHOWN = 5;
 
-/** Whether the keepalive fits into what connections pass through. */
-export function keepaliveNested(compilation: Compilation): Says<"KeepaliveNested"> {
+/**
+ * Whether the keepalive fits into what connections pass through.
+ * @param shortestTtlMs of the policy's instances; undefined where none is known
+ */
+export function keepaliveNested(compilation: Compilation, shortestTtlMs: number | undefined): Says<"KeepaliveNested"> {
   const type = "KeepaliveNested";
   if (!compilation.accepted) return { type, reason: "NotAccepted", message: NOT_ACCEPTED };
   const { spec, silentForMs } = compilation.policy;
   if (spec.keepalive === undefined) {
     return { type, reason: "NotConfigured", message: "spec.keepalive is absent: pods keep what they have" };
   }
-  const lint = lintKeepalive(spec.keepalive, silence(silentForMs));
+  const lint = lintKeepalive(spec.keepalive, forgetting(silentForMs, shortestTtlMs));
   const facts = describe(lint);
   if (lint.paths.length === 0) {
-    const message = `spec.keepalive.paths is absent: write what the connections pass through. ${facts}`;
-    return { type, reason: "NoPaths", message };
+    const absent = "spec.keepalive.paths is absent: write what the connections pass through";
+    return { type, reason: "NoPaths", message: [absent, ...sentences(lint.findings, "Warning"), facts].join("; ") };
   }
   const findings = [...lint.paths, ...lint.findings];
   const refused = sentences(findings, "Refused");
@@ -38,9 +41,12 @@ export function keepaliveNested(compilation: Compilation): Says<"KeepaliveNested
   return { type, reason: "Nested", message: [facts, ...sentences(findings, "Fine")].join("; ") };
 }
 
-/** Seconds after which the registry's silence counts; undefined where the policy does not say. */
-function silence(silentForMs: number): number | undefined {
-  return silentForMs > 0 && Number.isFinite(silentForMs) ? silentForMs / 1000 : undefined;
+/** What the policy says goes before what its instances have. */
+function forgetting(silentForMs: number, shortestTtlMs: number | undefined): Forgetting | undefined {
+  // Infinite without spec.registration.
+  if (silentForMs > 0)
+    return Number.isFinite(silentForMs) ? { seconds: silentForMs / 1000, by: "SilentFor" } : undefined;
+  return shortestTtlMs === undefined ? undefined : { seconds: shortestTtlMs / 1000, by: "TTL" };
 }
 
 /** Whether pods find the names that they find without the policy. Search domains of nodes are not known, nor counted. */
@@ -75,7 +81,7 @@ function sentences(findings: readonly Finding[], severity: Finding["severity"]):
 }
 
 function describe({ detection, probesPerSecondPerThousandSockets: rate }: KeepaliveLint): string {
-  return `a dead peer is found out after ${detection}s; 1000 idle sockets send ${rate.toFixed(1)} probes a second`;
+  return `a dead peer is found out after ${detection}s; 1000 idle sockets send ${rate.toFixed(1)} probes a second; ${EFFECTIVE_FOR}`;
 }
 
 /** Queries of the lookups that cost something else than before, with the first of the resolvers. */

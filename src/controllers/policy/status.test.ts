@@ -46,6 +46,7 @@ function facts(part: Partial<PolicyFacts> = {}): PolicyFacts {
     instances: counts,
     blocked: undefined,
     quarantined: 0,
+    shortestTtlMs: undefined,
     evicted: { total: 12, last: new Date("2026-01-01T00:00:05.900Z") },
     podsOnly: new Set(),
     rollout: undefined,
@@ -287,6 +288,24 @@ describe("the conditions of a policy", () => {
       ),
       conditions: { KeepaliveNested: "True Nested" },
     },
+    "say that a dead peer is found out later than a registry forgets one": {
+      facts: { ...keepalive({ preset: "IPVS" }), shortestTtlMs: 449_000 },
+      conditions: { KeepaliveNested: "True NestedWithWarnings" },
+    },
+    "say that a dead peer is found out before a registry forgets one": {
+      facts: { ...keepalive({ preset: "IPVS" }), shortestTtlMs: 450_000 },
+      conditions: { KeepaliveNested: "True Nested" },
+    },
+    "go by the silence that the policy asks for, and not by a TTL": {
+      facts: {
+        ...keepalive(
+          { preset: "IPVS" },
+          { registration: { registries: [{ name: "main" }], zombies: { silentFor: "450s" } } },
+        ),
+        shortestTtlMs: 10_000,
+      },
+      conditions: { KeepaliveNested: "True Nested" },
+    },
     "say that the keepalive would cut connections": {
       facts: keepalive({ preset: "AWSNLB" }),
       conditions: { KeepaliveNested: "False CutsConnections", Ready: "True Ready" },
@@ -453,8 +472,13 @@ describe("the conditions of a policy", () => {
 
   test("give the numbers of a keepalive", () => {
     expect(message(keepalive({ preset: "IPVS" }), "KeepaliveNested")).toBe(
-      "a dead peer is found out after 450s; 1000 idle sockets send 3.3 probes a second; path hop (IPVS, idle timeout " +
-        "900s): time + 2 x interval = 360s, which leaves 540s",
+      "a dead peer is found out after 450s; 1000 idle sockets send 3.3 probes a second; effective only for sockets with " +
+        "SO_KEEPALIVE and no times of their own; path hop (IPVS, idle timeout 900s): time + 2 x interval = 360s, which " +
+        "leaves 540s",
+    );
+    const noPaths = policy({ keepalive: { time: "300s", interval: "30s", probes: 5 } });
+    expect(message({ object: noPaths, shortestTtlMs: 15_000 }, "KeepaliveNested")).toMatch(
+      /^spec\.keepalive\.paths is absent: .*= 450s, later than the 15s of silence \(the shortest TTL of the policy's/,
     );
     expect(message(keepalive({ preset: "AWSNLB" }), "KeepaliveNested")).toMatch(
       /^the sysctls are not set; path hop \(AWSNLB, idle timeout 350s\): time \+ 3 x interval = .* = 390s is not below 350s/,

@@ -30,6 +30,8 @@ export interface PolicyFacts {
   readonly blocked: ViewProblem | undefined;
   /** Entries in quarantine by this policy. */
   readonly quarantined: number;
+  /** The shortest time after which a registry forgets one of its instances by itself; undefined where none is known. */
+  readonly shortestTtlMs: number | undefined;
   /** Undefined until it is known what earlier leaders evicted. */
   readonly evicted: Tally | undefined;
   /** Names of the policies in force without spec.registration. */
@@ -85,11 +87,11 @@ function isAboutPodsOnly({ object: { compilation } }: Pick<PolicyFacts, "object"
 export function policyConditions(facts: PolicyFacts): readonly PolicyCondition[] {
   const accepted = acceptedOf(facts);
   const superseded = supersededOf(facts);
-  const { object, clusterDomain } = facts;
+  const { object, clusterDomain, shortestTtlMs } = facts;
   const pods = [
     podsCompliant(facts),
     appliedToNewPods(facts),
-    keepaliveNested(object.compilation),
+    keepaliveNested(object.compilation, shortestTtlMs),
     dnsSafe(object.compilation, clusterDomain),
     rolledOutOf(facts),
   ];
