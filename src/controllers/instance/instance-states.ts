@@ -1,5 +1,6 @@
 import type { Decision } from "../../plan/types.ts";
 import { isExplained } from "../../plan/types.ts";
+import type { Removal } from "../../registry/port.ts";
 import type { Reason } from "../../verdict/reasons.ts";
 import type { InstanceMemory, Judgement, VerdictKind } from "../../verdict/types.ts";
 import type { Finding, InstanceCounts } from "../types.ts";
@@ -22,6 +23,13 @@ interface InstanceState extends KnownVerdict {
   readonly finding: Finding | undefined;
   /** While a view is not fresh: what was found before. */
   readonly earlier: Finding | undefined;
+}
+
+/** An eviction that something held back. */
+export interface HeldBack {
+  /** A BlockReason. */
+  readonly by: string;
+  readonly removal: Removal;
 }
 
 const verdictKinds = Object.keys(severity) as VerdictKind[];
@@ -165,9 +173,9 @@ export class InstanceStates {
   }
 
   /** The findings of a policy whose eviction something held back, in no order. */
-  *blocked(policy: string): Generator<string> {
-    for (const finding of this.#findings.get(policy)?.values() ?? []) {
-      if (finding.action.startsWith("None:")) yield finding.action.slice("None:".length);
+  *blocked(policy: string): Generator<HeldBack> {
+    for (const { action, judgement } of this.#findings.get(policy)?.values() ?? []) {
+      if (action.startsWith("None:")) yield { by: action.slice("None:".length), removal: judgement.record.removal };
     }
   }
 

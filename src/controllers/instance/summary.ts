@@ -13,7 +13,7 @@ import type {
   RegistrySet,
 } from "../types.ts";
 import type { EvictionLog } from "./eviction-log.ts";
-import type { InstanceStates } from "./instance-states.ts";
+import type { HeldBack, InstanceStates } from "./instance-states.ts";
 import type { Planner } from "./planner.ts";
 import type { Quarantines } from "./quarantines.ts";
 
@@ -132,12 +132,14 @@ export class PolicySummary implements InstanceSummary {
   }
 
   #heldBack(policy: string): ViewProblem | undefined {
-    const counts = new Map<string, number>();
-    for (const reason of this.#parts.states.blocked(policy)) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    const byReason = Map.groupBy(this.#parts.states.blocked(policy), ({ by }) => by);
     for (const [reason, because] of Object.entries(blockedBecause)) {
-      const count = counts.get(reason);
-      if (count === undefined) continue;
-      return { reason, message: `${count === 1 ? "1 eviction waits" : `${count} evictions wait`}: ${because}` };
+      const waiting = byReason.get(reason);
+      if (waiting === undefined) continue;
+      const count = waiting.length;
+      const obstacles = reason === "RemovalNotPossible" ? obstaclesTo(waiting) : "";
+      const wait = count === 1 ? "1 eviction waits" : `${count} evictions wait`;
+      return { reason, message: `${wait}: ${because}${obstacles}` };
     }
     return undefined;
   }
@@ -149,6 +151,16 @@ export class PolicySummary implements InstanceSummary {
       if (registry !== undefined) yield registry;
     }
   }
+}
+
+/** What the registries say of why a delete would not last, with one example of each; the same for the same entries. */
+function obstaclesTo(waiting: readonly HeldBack[]): string {
+  const removals = waiting.map(({ removal }) => removal).filter((removal) => removal.effective !== "Yes");
+  const parts = [...Map.groupBy(removals, ({ reason }) => reason)].map(([reason, all]) => {
+    const [example = ""] = all.map(({ message }) => message).toSorted();
+    return `${reason} (${String(all.length)}): ${example}`;
+  });
+  return parts.length === 0 ? "" : `. ${parts.toSorted().join(". ")}`;
 }
 
 const notListed: ViewProblem = { reason: "NotSynced", message: "it is not listed yet" };

@@ -212,6 +212,18 @@ describe("a report's findings", () => {
     });
   });
 
+  test("say why the registry would not let a delete last, and nothing of it where it would", () => {
+    const removal = { effective: "No", reason: "AgentOwned", message: "a living agent keeps it" } as const;
+    const { findings } = build({
+      findings: [finding("a", "Zombie", "None:RemovalNotPossible", { removal }), finding("b", "Zombie", "Evict")],
+    });
+    expect(findings?.[0]).toMatchObject({
+      blockedBy: "RemovalNotPossible",
+      removal: { reason: "AgentOwned", message: "a living agent keeps it" },
+    });
+    expect(findings?.[1]).not.toHaveProperty("removal");
+  });
+
   test("show IPv6 addresses in brackets, and every endpoint", () => {
     const endpoints = [
       { host: "fd00::1", isIp: true, port: 1 },

@@ -8,7 +8,7 @@ import type {
 } from "../../api/v1alpha1/index.ts";
 import { secondTime } from "../../clock/format.ts";
 import { formatEndpoints } from "../../registry/endpoint.ts";
-import type { RestorePayload } from "../../registry/port.ts";
+import type { Removal, RestorePayload } from "../../registry/port.ts";
 import type { EvictionEntry, Finding, InstanceCounts } from "../types.ts";
 import type { RolloutStanding } from "../rollout/standing.ts";
 import type { ComplianceCount } from "../policy/compliance-count.ts";
@@ -168,7 +168,13 @@ function findingOf({ judgement: { record, verdict }, firstSeen, action }: Findin
     ...(isBlocked
       ? { blockedBy: action.slice("None:".length) as RegistrationReportFinding["blockedBy"] & string }
       : {}),
+    ...removalIn(record.removal),
   };
+}
+
+function removalIn(removal: Removal): Pick<RegistrationReportFinding, "removal"> {
+  if (removal.effective === "Yes") return {};
+  return { removal: { reason: cut(removal.reason, 64), message: cut(removal.message, 512) } };
 }
 
 function evictionOf(entry: EvictionEntry): RegistrationReportEviction {

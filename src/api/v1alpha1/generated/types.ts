@@ -928,6 +928,20 @@ export interface RegistrationReportFinding {
     | "SelfPreservation"
     | "RemovalNotPossible"
     | "Deleting";
+  removal?: RegistrationReportRemoval;
+}
+/**
+ * Why the registry would not let a delete of this entry last, whatever the policy wants; absent where it would.
+ */
+export interface RegistrationReportRemoval {
+  /**
+   * The cause, in one CamelCase word; for example AgentOwned and AgentUnreachable (Consul), GRPCConnection (Nacos).
+   */
+  reason: string;
+  /**
+   * What stands in the way and what can be done about it, in a sentence.
+   */
+  message?: string;
 }
 /**
  * One workload.
