@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { EvictionEntry } from "../types.ts";
 import { EvictionLog } from "./eviction-log.ts";
@@ -54,4 +54,28 @@ test("forgets the entries of a policy that is gone, and goes on counting should 
   expect(log.entries(policy)).toEqual([]);
   log.add(policy, entry(2));
   expect(log.evicted("all").total).toBe(2);
+});
+
+describe("an entry that is there again", () => {
+  const results = (log: EvictionLog): string[] => log.entries(policy).map(({ id, result }) => `${id} ${result}`);
+
+  test("has its newest eviction say so, in its place, and counts no more than it did", () => {
+    const log = new EvictionLog();
+    for (const id of [1, 2]) log.add(policy, entry(id));
+    log.add(policy, { ...entry(1), traceId: "later" });
+    log.add(policy, entry(3));
+    log.cameBack(policy, "main", "1");
+    expect(results(log)).toEqual(["3 Evicted", "1 Resurrected", "2 Evicted", "1 Evicted"]);
+    expect(log.evicted("all").total).toBe(4);
+  });
+
+  test("changes nothing of another registry's entry, and nothing that has found its end", () => {
+    const log = new EvictionLog();
+    log.add(policy, entry(1));
+    log.add(policy, { ...entry(2), result: "Released" });
+    log.cameBack(policy, "other", "1");
+    log.cameBack(policy, "main", "2");
+    log.cameBack(policy, "main", "3");
+    expect(results(log)).toEqual(["2 Released", "1 Evicted"]);
+  });
 });

@@ -1,7 +1,11 @@
+import type { EvictionResult } from "../../eviction/evictor.ts";
 import type { EvictionEntry } from "../types.ts";
 
 /** The report shows at most this many (crds/registrationreports.yaml). */
 const MAX_ENTRIES = 100;
+
+/** Results of an eviction after which the entry was not seen again so far. */
+const evicted: ReadonlySet<string> = new Set<EvictionResult["outcome"]>(["Evicted", "NotVerified"]);
 
 interface Totals {
   total: number;
@@ -37,6 +41,18 @@ export class EvictionLog {
     const index = list.findIndex((known) => isSame(known, entry));
     if (index >= 0) list.splice(index, 1);
     this.#push(list, entry);
+  }
+
+  /**
+   * What was evicted is there again: it is not absent for good, whatever a later read said. Only the newest eviction of the
+   * entry; an earlier one has its own end.
+   */
+  cameBack(policy: { readonly name: string; readonly uid: string }, registry: string, id: string): void {
+    const list = this.#listOf(policy);
+    const index = list.findLastIndex((known) => known.registry === registry && known.id === id);
+    const entry = list[index];
+    if (entry === undefined || !evicted.has(entry.result)) return;
+    list[index] = { ...entry, result: "Resurrected" };
   }
 
   /** Newest first; those of an earlier policy of the name are not this one's. */

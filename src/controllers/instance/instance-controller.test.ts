@@ -370,9 +370,11 @@ describe("an entry that comes back", () => {
     await living();
     stage.kill(owner);
     await stage.advance(60_000);
+    expect(entries()).toMatchObject([{ result: "Evicted" }]);
     stage.register(ID, IP);
     await stage.advance(60_000);
     expect(counts()).toMatchObject({ Resurrected: 1 });
+    expect(entries()).toMatchObject([{ result: "Resurrected" }]);
     stage.cluster.freshness.nodes = { caughtUpTo: stage.clock.monotonic() };
     await stage.advance(60_000);
     expect(counts()).toMatchObject({ Unknown: 1 });

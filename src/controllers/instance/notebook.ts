@@ -5,12 +5,14 @@ import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Verdict } from "../../verdict/types.ts";
 import type { Comebacks } from "./comebacks.ts";
 import type { InstanceEvents } from "./events.ts";
+import type { EvictionLog } from "./eviction-log.ts";
 import { type InstanceStates, isBlind, type KnownVerdict } from "./instance-states.ts";
 import type { Judged } from "./judge.ts";
 
 export interface NotebookParts {
   readonly states: InstanceStates;
   readonly comebacks: Comebacks;
+  readonly evictions: Pick<EvictionLog, "cameBack">;
   readonly events: InstanceEvents;
   readonly metrics: Pick<Metrics, "instances">;
   readonly clock: Clock;
@@ -28,15 +30,18 @@ export class Notebook {
 
   /** @param decision of the plan, where it was asked */
   note(key: string, judged: Judged, decision: Decision | undefined, context: ReconcileContext): void {
-    const { states, comebacks, events, changed } = this.#parts;
+    const { states, comebacks, evictions, events, changed } = this.#parts;
     const { judgement, policy } = judged;
     const before = states.get(key);
     if (!this.keep(key, judged, decision)) return;
+    const { record, verdict } = judgement;
+    const isComeback = verdict.kind === "Resurrected";
+    const isNews = !isComeback || comebacks.isNews(key);
+    if (isComeback && isNews) evictions.cameBack(policy, record.registry, record.id);
     changed(policy.name);
     if (before !== undefined && before.policy !== policy.name) changed(before.policy);
     log(judged, decision, before, context);
-    const isOld = judgement.verdict.kind === "Resurrected" && !comebacks.isNews(key);
-    if (!isOld) events.judged(policy, judgement, before?.kind, decision);
+    if (isNews) events.judged(policy, judgement, before?.kind, decision);
   }
 
   /** What only waits for its turn is not held back: that comes by itself. A reason noted before stays as it is. */
@@ -85,6 +90,7 @@ function log(
       class: verdict.evidence?.class,
       before: before?.kind,
       decision: decision?.act === "None" ? decision.blockedBy : decision?.act,
+      removal: record.removal.effective === "Yes" ? undefined : record.removal.reason,
     },
     verdict.message,
   );
