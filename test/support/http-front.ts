@@ -24,8 +24,28 @@ export interface HttpFront {
   refuseOnce(status: number, which: (request: SeenRequest) => boolean): void;
 }
 
+/** What a front changes of what passes it. */
+export interface FrontChanges {
+  /** What the server is asked instead. */
+  readonly url?: (url: string) => string;
+  /** What the client is told instead of these of the server's headers. */
+  readonly headers?: (request: SeenRequest) => Readonly<Record<string, string>>;
+}
+
+/** Of a connection and not of an answer. */
+const OF_CONNECTIONS: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "content-length",
+]);
+
 /** Stands before a server until the end of the test, writes down what passes, and speaks TLS when it is told to. */
-export async function startHttpFront(target: string, tls?: ServerOptions): Promise<HttpFront> {
+export async function startHttpFront(
+  target: string,
+  tls?: ServerOptions,
+  changes: FrontChanges = {},
+): Promise<HttpFront> {
   const seen: SeenRequest[] = [];
   const statuses: number[] = [];
   const refusals: { readonly status: number; readonly which: (request: SeenRequest) => boolean }[] = [];
@@ -50,11 +70,12 @@ export async function startHttpFront(target: string, tls?: ServerOptions): Promi
       }
       const { connection: _connection, host: _host, "content-length": _length, ...kept } = headers;
       const passed = { method: method as "GET", headers: kept, ...(body === "" ? {} : { body }) };
-      request(`${target}${url}`, passed).then(
+      request(`${target}${changes.url?.(url) ?? url}`, passed).then(
         async (response) => {
           statuses.push(response.statusCode);
-          const type = String(response.headers["content-type"] ?? "text/plain");
-          outgoing.writeHead(response.statusCode, { "content-type": type }).end(await response.body.text());
+          const given = Object.entries(response.headers).filter(([name]) => !OF_CONNECTIONS.has(name));
+          const headers = { ...Object.fromEntries(given), ...changes.headers?.(arrived) };
+          outgoing.writeHead(response.statusCode, headers).end(await response.body.text());
         },
         () => outgoing.destroy(),
       );

@@ -3,6 +3,7 @@ import { onTestFinished } from "vitest";
 import { systemClock } from "../../src/clock/system.ts";
 import { ConsulAdapter } from "../../src/registry/consul/adapter.ts";
 import type { ConsulAdapterOptions } from "../../src/registry/consul/options.ts";
+import type { RegistryAdapter } from "../../src/registry/port.ts";
 import { RegistryView } from "../../src/registry/view.ts";
 import { type ConsulServer, startConsul } from "../env/index.ts";
 import { TcpProxy } from "../env/proxy/index.ts";
@@ -58,7 +59,7 @@ export function makeConsulAdapter(options: Partial<ConsulAdapterOptions> & Pick<
 }
 
 /** Runs the adapter into a view until the end of the test. */
-export function runConsulAdapter(adapter: ConsulAdapter): RegistryView {
+export function runConsulAdapter(adapter: RegistryAdapter): RegistryView {
   const view = new RegistryView(adapter.name);
   const running = new AbortController();
   const ended = adapter.run(view, running.signal);

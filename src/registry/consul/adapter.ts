@@ -72,12 +72,19 @@ export class ConsulAdapter implements RegistryAdapter {
     this.name = name;
     this.#options = options;
     this.#timing = { ...DEFAULT_TIMING, ...options.timing };
-    const { callTimeout } = this.#timing;
+    const { callTimeout, canarySessionTtl: sessionTtlMs } = this.#timing;
     const keys = new OwnKeys(options.recordPrefix);
     const scope = scopeOf(options.scope);
     const breaker = new Breaker(options.breaker);
     const timeline = new Timeline();
-    const routes = new AgentRoutes({ port: agentPort, serverName: options.agentServerName, clock });
+    const routes = new AgentRoutes({
+      port: agentPort,
+      serverName: options.agentServerName,
+      clock,
+      onChange: (node) => {
+        this.#publisher.change(this.#table.reroute(node));
+      },
+    });
     this.#table = new CatalogTable({
       name,
       servicePrefixes,
@@ -89,17 +96,9 @@ export class ConsulAdapter implements RegistryAdapter {
     this.#context = { clock, breaker, metrics };
     this.#client = new ConsulClient(options.connection, options.scope, this.#context);
     const own = { holder, timeoutMs: callTimeout, clock, random, scope };
-    this.#canary = new Canary({ ...own, key: keys.canary(clusterUid, holder) });
+    this.#canary = new Canary({ ...own, sessionTtlMs, key: keys.canary(clusterUid, holder) });
     this.#lock = new Lock({ ...own, key: keys.lock(clusterUid, name) });
-    const agents = new AgentRemoval({
-      routes,
-      clock,
-      callTimeout,
-      scope,
-      onRoute: (node) => {
-        this.#publisher.change(this.#table.reroute(node));
-      },
-    });
+    const agents = new AgentRemoval({ routes, clock, callTimeout, scope });
     this.#writes = new Writes({
       name,
       table: this.#table,
@@ -113,7 +112,7 @@ export class ConsulAdapter implements RegistryAdapter {
         if (this.#table.deletedByUs(id, version, index)) this.#publisher.change(new Map([[id, undefined]]));
       },
     });
-    this.#puttingBack = new PuttingBack({ routes, callTimeout });
+    this.#puttingBack = new PuttingBack({ routes, callTimeout, scope });
     const { namespace, partition } = options.scope;
     this.#follower = new Follower(
       {

@@ -23,8 +23,6 @@ export interface AgentRemovalOptions {
   readonly clock: Clock;
   readonly callTimeout: number;
   readonly scope: Readonly<Record<string, string>>;
-  /** What is known of the way to a node's agent has changed. */
-  readonly onRoute: (node: string) => void;
 }
 
 type Answered = "Done" | "Unknown" | "Fenced" | "Changed";
@@ -44,7 +42,7 @@ export class AgentRemoval {
    * @throws RegistryError when the agent can not be reached or refuses; the record's removal says so from then on
    */
   async remove(client: ConsulClient, eviction: Eviction, signal: AbortSignal): Promise<Answered> {
-    const { routes, onRoute } = this.#options;
+    const { routes } = this.#options;
     const { node } = eviction.id;
     const route = routes.routeTo(node);
     if (route.kind !== "Open") {
@@ -60,10 +58,8 @@ export class AgentRemoval {
       return outcome;
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
-      if (error.code === "Unreachable" || error.code === "TimedOut" || error.code === "TLSFailed") {
+      if (error.code === "Unreachable" || error.code === "TimedOut" || error.code === "TLSFailed")
         routes.broken(node, error.message);
-        onRoute(node);
-      }
       // Where it may have been done after all, the record is what shows it.
       if (!isLost(error) || neverConnected(error)) await this.#forgetUndo(client, eviction, signal);
       throw error;

@@ -3,11 +3,13 @@ import { expect, test } from "vitest";
 import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { AgentRoutes } from "./agents.ts";
 
-function routesToOneNode(): { routes: AgentRoutes; clock: ManualClock } {
+function routesToOneNode(): { routes: AgentRoutes; clock: ManualClock; told: string[] } {
   const clock = new ManualClock();
-  const routes = new AgentRoutes({ port: 8500, serverName: undefined, clock });
+  const told: string[] = [];
+  const onChange = (node: string): void => void told.push(`${node} ${routes.routeTo(node).kind}`);
+  const routes = new AgentRoutes({ port: 8500, serverName: undefined, clock, onChange });
   routes.learnAddresses([{ Node: "n", Address: "10.0.0.1" }]);
-  return { routes, clock };
+  return { routes, clock, told };
 }
 
 /** How long the node stays out of reach after the failure that just happened, milliseconds. */
@@ -42,4 +44,13 @@ test("an answer makes it as new", async () => {
   expect(one.routes.routeTo("n").kind).toBe("Open");
   one.routes.broken("n", "no answer");
   expect(await brokenFor(one)).toBeLessThan(6_000);
+});
+
+test("whoever shows the way is told when it breaks and when it may be tried again, though nothing else happens", async () => {
+  const { routes, clock, told } = routesToOneNode();
+  routes.broken("n", "no answer");
+  routes.broken("n", "no answer");
+  expect(told).toEqual(["n Broken"]);
+  await clock.advance(5_000);
+  expect(told).toEqual(["n Broken", "n Open"]);
 });

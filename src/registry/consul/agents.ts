@@ -22,13 +22,17 @@ export interface AgentRoutesOptions {
   /** Name expected in the certificates of agents that are reached over that port. */
   readonly serverName: string | undefined;
   readonly clock: Clock;
+  /** What is known of the way to a node's agent has changed. */
+  readonly onChange: (node: string) => void;
 }
 
-/** An agent did not answer. Times are local monotonic milliseconds. */
+/** An agent did not answer. */
 interface Break {
   readonly why: string;
-  readonly until: number;
+  /** Milliseconds. */
   readonly lasts: number;
+  /** It has lasted so long: the agent may be tried again. */
+  isOver: boolean;
 }
 
 /**
@@ -71,18 +75,25 @@ export class AgentRoutes {
     const address = this.#addressOf(node);
     if (address === undefined) return { kind: "Unknown" };
     const broken = this.#broken.get(node);
-    if (broken === undefined || this.#options.clock.monotonic() > broken.until) return { kind: "Open", address };
+    if (broken === undefined || broken.isOver) return { kind: "Open", address };
     return { kind: "Broken", why: broken.why };
   }
 
   /** The agent of the node did not answer. */
   broken(node: string, why: string): void {
-    const now = this.#options.clock.monotonic();
+    const { clock, onChange } = this.#options;
     const before = this.#broken.get(node);
     // Requests that were under way together fail together.
-    if (before !== undefined && now <= before.until) return;
+    if (before?.isOver === false) return;
     const lasts = before === undefined ? BROKEN_FOR_MS : Math.min(LONGEST_BROKEN_MS, before.lasts * 2);
-    this.#broken.set(node, { why, until: now + lasts, lasts });
+    const now: Break = { why, lasts, isOver: false };
+    this.#broken.set(node, now);
+    // Nothing else may happen in Consul by then that would have the entries looked at.
+    clock.setTimer(() => {
+      now.isOver = true;
+      onChange(node);
+    }, lasts);
+    onChange(node);
   }
 
   answered(node: string): void {

@@ -5,16 +5,12 @@ import { modifyIndexIn, readKey } from "./kv.ts";
 import { destroySession, OwnSession } from "./own-session.ts";
 import { type Operation, transact, valueOf } from "./transaction.ts";
 
-/**
- * The canary leaves one to two of these after its process, seconds. A server that stands still for longer and goes on forgets
- * it at once, and with it what shows that the data is what it was: so not as short as the lock's.
- */
-const SESSION_TTL = 900;
-
 export interface CanaryOptions {
   readonly key: string;
   readonly holder: string;
   readonly timeoutMs: number;
+  /** See ConsulTiming.canarySessionTtl, milliseconds. */
+  readonly sessionTtlMs: number;
   readonly clock: Clock;
   readonly random: Random;
   /** Which part of Consul our keys are in. */
@@ -45,11 +41,11 @@ export class Canary {
 
   constructor(options: CanaryOptions) {
     this.#options = options;
-    const { clock, timeoutMs, holder } = options;
+    const { clock, timeoutMs, sessionTtlMs, holder } = options;
     this.#session = new OwnSession({
       name: `hygeia canary of ${holder}`,
-      ttlSeconds: SESSION_TTL,
-      refreshAfterMs: (SESSION_TTL * 1000) / 3,
+      ttlSeconds: sessionTtlMs / 1000,
+      refreshAfterMs: sessionTtlMs / 3,
       isKeptAlive: true,
       timeoutMs,
       clock,

@@ -16,7 +16,7 @@ import { conflictsIn, scopeOf } from "./transaction.ts";
 const NOTHING = { node: 'Node == ""', check: 'CheckID == ""' } as const;
 
 /** What only one who reads it consistently can say; see `catalogIndex`. */
-const CONSISTENT = { consistent: "1" } as const;
+export const CONSISTENT = { consistent: "1" } as const;
 
 /** A complete reading of the catalog. */
 export interface CatalogListing {
@@ -149,11 +149,12 @@ async function nameOf(client: ConsulClient, id: EntryId, call: ConsulCall): Prom
     answer = await client.send("transaction.get", request, call, [409]);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    assertLed(error, client);
     const [conflict] = conflictsIn(error.body);
     if (conflict?.what.includes("doesn't exist") === true) return undefined;
     throw new RegistryError("NotUnderstood", `a service that is looked up by its id: ${conflict?.what ?? "refused"}`);
   }
-  if (!answer.knownLeader) throw new RegistryError("NoLeader", `${client.endpoint}: the server knows of no leader`);
+  assertLed(answer, client);
   const results: unknown = isObject(answer.body) ? answer.body["Results"] : undefined;
   const found = Array.isArray(results) ? (results as readonly unknown[]).find(isObject) : undefined;
   // What the token may not read is left out of the results without a word.
@@ -169,10 +170,14 @@ function complete<Item>({ filtered }: Answer, items: readonly Item[]): readonly 
   return items;
 }
 
-function indexOf({ index, knownLeader }: Answer, { endpoint }: ConsulClient): number {
+function indexOf(answer: Answer, client: ConsulClient): number {
+  assertLed(answer, client);
+  if (answer.index < 1) throw new RegistryError("NotUnderstood", `${client.endpoint}: an answer has no X-Consul-Index`);
+  return answer.index;
+}
+
+function assertLed({ knownLeader }: Pick<Answer, "knownLeader">, { endpoint }: ConsulClient): void {
   if (!knownLeader) throw new RegistryError("NoLeader", `${endpoint}: the server knows of no leader`);
-  if (index < 1) throw new RegistryError("NotUnderstood", `${endpoint}: an answer has no X-Consul-Index`);
-  return index;
 }
 
 /** The newest write that is in the list: then all before it are. */

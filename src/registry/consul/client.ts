@@ -39,11 +39,14 @@ export class NotSent extends Error {}
 export class Refused extends Error {
   readonly status: number;
   readonly body: unknown;
+  /** As in {@link Answer}. */
+  readonly knownLeader: boolean;
 
-  constructor(status: number, body: unknown) {
+  constructor(status: number, { body, knownLeader }: Pick<Answer, "body" | "knownLeader">) {
     super(`HTTP ${String(status)}`);
     this.status = status;
     this.body = body;
+    this.knownLeader = knownLeader;
   }
 }
 
@@ -317,16 +320,16 @@ function failureOf(error: unknown, operation: string, endpoint: string, expects:
   if (error instanceof TypeError || error instanceof NotSent) return error;
   const response = responseOf(error);
   if (response === undefined) return connectionError(error, operation, endpoint);
-  if (expects.includes(response.status)) return new Refused(response.status, response.body);
+  if (expects.includes(response.status)) return new Refused(response.status, response.answer);
   return refusalError(response, operation, endpoint);
 }
 
 /** The answer that the package made an error of; undefined when there was none. */
-function responseOf(error: unknown): (Refusal & { readonly body: unknown }) | undefined {
+function responseOf(error: unknown): (Refusal & { readonly answer: Answer }) | undefined {
   if (!(error instanceof Error) || !("response" in error)) return undefined;
   const response = error.response as (IncomingMessage & { readonly body?: unknown }) | undefined;
   if (response?.statusCode === undefined || !("isResponse" in error)) return undefined;
   const { body } = response;
   const text = Buffer.isBuffer(body) ? body.toString() : typeof body === "string" ? body : JSON.stringify(body ?? "");
-  return { status: response.statusCode, text, body };
+  return { status: response.statusCode, text, answer: answerOf(response, body) };
 }

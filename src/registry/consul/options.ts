@@ -73,6 +73,12 @@ export interface ConsulTiming {
   /** Wait before the first reconnect; doubles up to `reconnectMax`, jittered. */
   readonly reconnectMin: number;
   readonly reconnectMax: number;
+  /**
+   * Consul forgets the canary one to two of these after its last renewal, 10 s to 24 h. A server that stands still for
+   * longer and goes on forgets it at once, and with it what shows that the data is what it was: so far beyond any outage
+   * that is to cost nothing.
+   */
+  readonly canarySessionTtl: number;
 }
 
 export const DEFAULT_TIMING: ConsulTiming = {
@@ -83,4 +89,5 @@ export const DEFAULT_TIMING: ConsulTiming = {
   compareEvery: 300_000,
   reconnectMin: 100,
   reconnectMax: 5_000,
+  canarySessionTtl: 900_000,
 };

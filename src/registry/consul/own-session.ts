@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock/clock.ts";
+import { CONSISTENT } from "./catalog.ts";
 import { type ConsulCall, type ConsulClient, Refused, within } from "./client.ts";
 import { CONSUL_SERVICE } from "./decode.ts";
 import { healthEntriesIn } from "./model.ts";
@@ -115,7 +116,7 @@ export class OwnSession {
   async #node(client: ConsulClient): Promise<string | undefined> {
     if (!client.namesDatacenter) return undefined;
     const { body } = await client.run("health.service", this.#call(), (consul, options) =>
-      consul.health.service({ ...options, service: CONSUL_SERVICE, passing: true }),
+      consul.health.service({ ...options, ...CONSISTENT, service: CONSUL_SERVICE, passing: true }),
     );
     return healthEntriesIn(body)[0]?.node.Node;
   }

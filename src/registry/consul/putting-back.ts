@@ -13,6 +13,8 @@ import { transact } from "./transaction.ts";
 export interface PuttingBackOptions {
   readonly routes: AgentRoutes;
   readonly callTimeout: number;
+  /** Names the part of Consul the entries are in. */
+  readonly scope: Readonly<Record<string, string>>;
 }
 
 /** Registers evicted entries again, where they were, and never over somebody else's. */
@@ -63,10 +65,10 @@ export class PuttingBack {
   }
 
   async #inCatalog(client: ConsulClient, id: EntryId, entry: CatalogEntry, signal: AbortSignal): Promise<boolean> {
-    const { callTimeout } = this.#options;
+    const { callTimeout, scope } = this.#options;
     try {
       const withNode = !(await this.#hasNode(client, id.node, signal));
-      const outcome = await transact(client, creations(entry, withNode), within(callTimeout, signal));
+      const outcome = await transact(client, creations(entry, withNode, scope), within(callTimeout, signal));
       if (!outcome.applied) return false;
     } catch (error) {
       if (!isLost(error)) throw error;

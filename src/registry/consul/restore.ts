@@ -38,19 +38,29 @@ export function undoRecordIn(text: string): UndoRecord | undefined {
   return restorable !== undefined && "traceId" in restorable ? (restorable as UndoRecord) : undefined;
 }
 
-/** Creates what is not there and fails where something is. A transaction refuses fields it does not know. */
-export function creations(entry: CatalogEntry, withNode: boolean): readonly Operation[] {
+/**
+ * Creates what is not there and fails where something is. A transaction refuses fields it does not know.
+ * @param scope names the part of Consul the entry is in
+ */
+export function creations(
+  entry: CatalogEntry,
+  withNode: boolean,
+  scope: Readonly<Record<string, string>>,
+): readonly Operation[] {
   const { node, service, checks } = entry;
   const operations: Operation[] = [];
   if (withNode) {
     const { Node, ID = "", Address, Meta, TaggedAddresses } = node;
-    operations.push({ Node: { Verb: "cas", Node: { Node, ID, Address, Meta, TaggedAddresses, ModifyIndex: 0 } } });
+    // A node is in a partition, and in no namespace.
+    const { Namespace: _namespace, ...partition } = scope;
+    const created = { ...partition, Node, ID, Address, Meta, TaggedAddresses, ModifyIndex: 0 };
+    operations.push({ Node: { Verb: "cas", Node: created } });
   }
   const { Proxy: _proxy, Connect: _connect, TaggedAddresses: _addresses, PeerName: _peer, ...plain } = written(service);
-  const Service = { ...plain, ...proxyOf(service), ModifyIndex: 0 };
+  const Service = { ...plain, ...proxyOf(service), ...scope, ModifyIndex: 0 };
   operations.push({ Service: { Verb: "cas", Node: node.Node, Service } });
   for (const check of checks)
-    operations.push({ Check: { Verb: "cas", Check: { ...writtenCheck(check), ModifyIndex: 0 } } });
+    operations.push({ Check: { Verb: "cas", Check: { ...writtenCheck(check), ...scope, ModifyIndex: 0 } } });
   return operations;
 }
 
