@@ -51,7 +51,11 @@ async function confirm({ at, dead = [], known = [], api = [], record, exactGuard
   live.set(...api.map((spec) => cluster.projector.project(rawPod(spec))));
   await cluster.advance(60_000);
   cluster.freshness.pods = { caughtUpTo: cluster.now - behindMs };
-  const question = { record: recordAt(at, { seenAt: cluster.now - 30_000, ...record }), exactGuard, now: cluster.now };
+  const question = {
+    record: recordAt(at, { seenAt: cluster.now - 30_000, ...record }),
+    exactGuard,
+    clock: cluster.clock,
+  };
   const objection = await confirmAgainstApi(question, { cluster: cluster.view, live }, new AbortController().signal);
   return { objection, reads: live.reads };
 }
@@ -326,13 +330,52 @@ describe("pods whose address is not known yet", () => {
   });
 });
 
+describe("a look at an address that takes long", () => {
+  const BORN_AFTER_MS = 500;
+
+  /** The first read of the address ends after so long, while a pod is born that has no address by then. */
+  async function confirmSlowly(tookMs: number, exactGuard: boolean) {
+    const cluster = new ClusterViewFixture();
+    const live = new ApiPods();
+    cluster.pods.set(rawPod(owner));
+    cluster.pods.delete(rawPod({ ...owner, container: "terminated" }));
+    await cluster.advance(60_000);
+    live.answer = () => (live.reads.at(-1) === "pending" ? Promise.resolve() : cluster.clock.sleep(tookMs));
+    const question = {
+      record: recordAt([`${IP}:80`], { seenAt: cluster.now - 30_000 }),
+      exactGuard,
+      clock: cluster.clock,
+    };
+    const confirming = confirmAgainstApi(question, { cluster: cluster.view, live }, new AbortController().signal);
+    await cluster.advance(BORN_AFTER_MS);
+    live.set(cluster.projector.project(rawPod({ name: "born", ips: [], phase: "Pending", container: "none" })));
+    await cluster.advance(tookMs - BORN_AFTER_MS);
+    return { objection: await confirming, reads: live.reads };
+  }
+
+  test("is followed by another one at those without an address, where the guard is not exact", async () => {
+    const { objection, reads } = await confirmSlowly(2_000, false);
+    expect(objection).toMatch(/^pod shop\/born is starting, has no address yet and was not in the view$/);
+    expect(reads).toEqual([`at ${IP}`, "pending", "pending"]);
+  });
+
+  test.each([
+    ["it was quick enough", 1_999, false],
+    ["a guard is exact", 2_000, true],
+  ])("is not, where %s", async (_, tookMs, exactGuard) => {
+    const { objection, reads } = await confirmSlowly(tookMs, exactGuard);
+    expect(objection).toBeUndefined();
+    expect(reads).toEqual(exactGuard ? [`at ${IP}`] : [`at ${IP}`, "pending"]);
+  });
+});
+
 describe("a read that fails", () => {
   test("is raised, whichever it is", async () => {
     const cluster = new ClusterViewFixture();
     const live = new ApiPods();
     live.answer = () => Promise.reject(new Error("503"));
     const record = recordAt([`${IP}:80`], { seenAt: cluster.now });
-    const question = { record, exactGuard: true, now: cluster.now };
+    const question = { record, exactGuard: true, clock: cluster.clock };
     const confirming = confirmAgainstApi(question, { cluster: cluster.view, live }, new AbortController().signal);
     await expect(confirming).rejects.toThrow("503");
   });

@@ -1,3 +1,4 @@
+import type { Clock } from "../clock/clock.ts";
 import type { AddressView, ClusterReader, LivePod, PodRecord } from "../cluster/types.ts";
 import type { Endpoint, InstanceRecord } from "../registry/port.ts";
 import { isHolder, lookUp, nameOf, readHolders } from "./holders.ts";
@@ -18,9 +19,14 @@ export interface ConfirmQuestion {
   readonly record: InstanceRecord;
   /** Capabilities.exactGuard of the registry's adapter. */
   readonly exactGuard: boolean;
-  /** Local monotonic milliseconds. */
-  readonly now: number;
+  readonly clock: Pick<Clock, "monotonic">;
 }
+
+/**
+ * How long a look at the pods stands where no exact guard protects the write, milliseconds: a pod that is born, takes over
+ * the address and registers the very same entry needs about that long.
+ */
+export const LOOK_STANDS_MS = 2_000;
 
 /**
  * The confirm read. A verdict rests on our view; this asks the API server itself, by quorum read, whether the view
@@ -32,15 +38,17 @@ export interface ConfirmQuestion {
  * @throws what LivePods raises; then nothing may be written
  */
 export async function confirmAgainstApi(
-  { record, exactGuard, now }: ConfirmQuestion,
+  { record, exactGuard, clock }: ConfirmQuestion,
   parts: ConfirmParts,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const byHost = Map.groupBy(record.endpoints, ({ host }) => host);
-  const reads = Array.from(byHost.values(), (endpoints) => confirmHost(endpoints, parts, signal));
+  const hosts = Promise.all(Array.from(byHost.values(), (endpoints) => confirmHost(endpoints, parts, signal)));
+  const reads: Promise<string | undefined>[] = [hosts.then((found) => found.find((one) => one !== undefined))];
   // Every pod that existed before the record was written is in the view only once the view has caught up with it.
   // Without an exact guard a newer pod may have written the very same again.
-  if (!exactGuard || record.seenAt >= parts.cluster.freshness(now).caughtUpTo) {
+  if (!exactGuard) reads.push(confirmNobodyWasBorn(hosts, clock, parts, signal));
+  else if (record.seenAt >= parts.cluster.freshness(clock.monotonic()).caughtUpTo) {
     reads.push(confirmNobodyIsHidden(parts, signal));
   }
   const objections = await Promise.all(reads);
@@ -72,6 +80,20 @@ function isJudged(pod: PodRecord, { live, tombstones }: AddressView): boolean {
   if (live.some((known) => known.pod.uid === pod.uid)) return true;
   const isFinished = pod.phase === "Succeeded" || pod.phase === "Failed";
   return pod.terminated && (isFinished || tombstones.some((known) => known.pod.uid === pod.uid));
+}
+
+/** A pod that is born while the addresses are read has none yet when they are: where that takes long, only another look shows it. */
+async function confirmNobodyWasBorn(
+  hosts: Promise<unknown>,
+  clock: Pick<Clock, "monotonic">,
+  parts: ConfirmParts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  for (;;) {
+    const askedAt = clock.monotonic();
+    const [objection] = await Promise.all([confirmNobodyIsHidden(parts, signal), hosts]);
+    if (objection !== undefined || clock.monotonic() - askedAt < LOOK_STANDS_MS) return objection;
+  }
 }
 
 async function confirmNobodyIsHidden(

@@ -13,7 +13,7 @@ import type {
 import type { Logger } from "../telemetry/log.ts";
 import { canBeSilent } from "../verdict/silence.ts";
 import type { Evidence, Judgement } from "../verdict/types.ts";
-import { type ConfirmParts, confirmAgainstApi } from "./confirm.ts";
+import { type ConfirmParts, confirmAgainstApi, LOOK_STANDS_MS } from "./confirm.ts";
 
 /** One eviction that the plan let through. */
 export interface EvictionRequest {
@@ -60,12 +60,6 @@ const CONFIRM_DEADLINE_MS = 65_000;
 /** How long the read after the write may take. */
 const VERIFY_DEADLINE_MS = 5_000;
 
-/**
- * How long the last look stands for a write that no exact guard protects, from the judgement that ended it: a pod that is
- * born, takes over the address and registers the very same entry needs about that long.
- */
-const CONFIRMED_FOR_MS = 2_000;
-
 /** Answers by which a registry says that it has done nothing. After any other failure the write may have happened. */
 const refusals: ReadonlySet<RegistryErrorCode> = new Set([
   "Unauthenticated",
@@ -94,7 +88,7 @@ export class Evictor {
   #fenceOf({ adapter, fence }: EvictionRequest): Fence {
     if (adapter.capabilities.exactGuard) return fence;
     const { clock } = this.#parts;
-    const until = clock.monotonic() + CONFIRMED_FOR_MS;
+    const until = clock.monotonic() + LOOK_STANDS_MS;
     return { ...fence, isValid: () => clock.monotonic() < until && fence.isValid() };
   }
 
@@ -146,7 +140,7 @@ export class Evictor {
   ): Promise<string | undefined> {
     if (!evidence.needsConfirmRead) return undefined;
     const { exactGuard } = adapter.capabilities;
-    return await confirmAgainstApi({ record, exactGuard, now: this.#parts.clock.monotonic() }, this.#parts, signal);
+    return await confirmAgainstApi({ record, exactGuard, clock: this.#parts.clock }, this.#parts, signal);
   }
 
   /** Silence that was heard a while ago may be over: a zombie can have waited for its turn or for a budget. */
