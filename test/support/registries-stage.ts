@@ -22,7 +22,12 @@ const WITHIN = 60_000;
 /** How often everything is to be judged again. */
 const AGAIN = 5;
 
+/** Names of the registries that a stage can have. */
+export type RegistryName = "etcd" | "consul" | "nacos";
+
 export interface RegistriesStageOptions {
+  /** Those that are started; default all. */
+  readonly registries?: readonly RegistryName[];
   readonly zombies?: PolicyOptions["zombies"];
   readonly nacos?: NacosActorOptions;
   /** Said in every Registry object. */
@@ -39,7 +44,7 @@ export interface EverywhereInstance {
   readonly ids: Readonly<Record<string, string>>;
 }
 
-/** One control plane, a real etcd, Consul and Nacos, one policy over all three, and an oracle at each. */
+/** One control plane, a real etcd, Consul and Nacos or some of them, one policy over all, and an oracle at each. */
 export class RegistriesStage {
   readonly controlPlane: ControlPlane;
   readonly fixture: ClusterFixture;
@@ -67,15 +72,16 @@ export class RegistriesStage {
   }
 
   static async start(options: RegistriesStageOptions = {}): Promise<RegistriesStage> {
-    const { zombies, registry, endpoints = {} } = options;
+    const { registries: names = ["etcd", "consul", "nacos"], zombies, registry, endpoints = {} } = options;
     const controlPlane = await startControlPlane();
     const fixture = new ClusterFixture(controlPlane);
+    const starts: Readonly<Record<RegistryName, () => Promise<RegistryActor>>> = {
+      etcd: () => startEtcdActor(fixture.truth),
+      consul: () => startConsulActor(fixture.truth),
+      nacos: () => startNacosActor(fixture.truth, options.nacos),
+    };
     const [actors, proxy] = await Promise.all([
-      Promise.all([
-        startEtcdActor(fixture.truth),
-        startConsulActor(fixture.truth),
-        startNacosActor(fixture.truth, options.nacos),
-      ]),
+      Promise.all(names.map((name) => starts[name]())),
       KubeProxy.start(controlPlane),
       installOperator(controlPlane),
     ]);
