@@ -5,7 +5,8 @@ import { Recording } from "../env/proxy/index.ts";
 import { nodeObject } from "../support/cluster-fixture-objects.ts";
 import { KubeClient } from "../support/kube-client.ts";
 import type { Operator, OperatorOptions } from "../support/operator.ts";
-import { installOperator, OPERATOR_NAMESPACE, operatorToken } from "../support/operator-install.ts";
+import { forbidNamespace } from "../support/operator-forbidden.ts";
+import { installOperator, operatorToken } from "../support/operator-install.ts";
 import { applyPolicy, applyRegistry, getPolicy } from "../support/operator-objects.ts";
 import { frameworks, layouts, POLICY, REGISTRY, Stage, type StagedInstance } from "../support/operator-stage.ts";
 import { aboutPods, type Action } from "../support/operator-traffic.ts";
@@ -148,7 +149,7 @@ test("an API server that has fallen behind", async () => {
 test("one namespace whose pods the operator may not see", async () => {
   await operator.stop();
   await startOperator({ denials: "Expected" });
-  const restore = await forbidNamespace(stage.namespace);
+  const restore = await forbidNamespace(stage.fixture.client, stage.namespace);
   expect(await blockedBecause("ViewNotFresh")).toMatch(/forbidden/i);
   await operator.restart();
   await eventually("/readyz says which kind is missing", async () => {
@@ -161,36 +162,3 @@ test("one namespace whose pods the operator may not see", async () => {
   });
   await restore();
 });
-
-interface Role {
-  readonly rules: readonly { readonly resources: readonly string[] }[];
-}
-
-/** The operator may read pods in every namespace but this one. @returns what gives it back its role */
-async function forbidNamespace(namespace: string): Promise<() => Promise<void>> {
-  const { client } = stage.fixture;
-  const rbac = "/apis/rbac.authorization.k8s.io/v1";
-  const binding = "hygeia-manager-rolebinding";
-  const subjects = [{ kind: "ServiceAccount", name: "hygeia-controller-manager", namespace: OPERATOR_NAMESPACE }];
-  const roleRef = (name: string): object => ({ apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name });
-  const { rules } = await client.get<Role>(`${rbac}/clusterroles/hygeia-manager-role`);
-  const withoutPods = rules.map((rule) => ({ ...rule, resources: rule.resources.filter((it) => it !== "pods") }));
-  const pods = [{ apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] }];
-  await client.create(`${rbac}/clusterroles`, { metadata: { name: "not-pods" }, rules: withoutPods });
-  await client.create(`${rbac}/clusterroles`, { metadata: { name: "pods" }, rules: pods });
-  for (const { metadata } of await client.list("/api/v1/namespaces")) {
-    if (metadata.name === namespace) continue;
-    const body = { metadata: { name: "pods" }, roleRef: roleRef("pods"), subjects };
-    await client.create(`${rbac}/namespaces/${metadata.name}/rolebindings`, body);
-  }
-  await client.create(`${rbac}/clusterrolebindings`, {
-    metadata: { name: "not-pods" },
-    roleRef: roleRef("not-pods"),
-    subjects,
-  });
-  await client.delete(`${rbac}/clusterrolebindings/${binding}`);
-  return async () => {
-    const metadata = { name: binding };
-    await client.create(`${rbac}/clusterrolebindings`, { metadata, roleRef: roleRef("hygeia-manager-role"), subjects });
-  };
-}

@@ -10,7 +10,7 @@ const execute = promisify(execFile);
 /** Where config/default puts the operator, and as whom it runs there. */
 export const OPERATOR_NAMESPACE = "hygeia-system";
 /** Also the name of its Deployment. */
-const SERVICE_ACCOUNT = "hygeia-controller-manager";
+export const SERVICE_ACCOUNT = "hygeia-controller-manager";
 
 const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
 const KINDS = ["registries", "registrationpolicies", "registrationreports"].map((plural) => `crd/${plural}.hygeia.dev`);
