@@ -95,7 +95,12 @@ describe("a Registry that names datacenter, namespace and partition", () => {
   function fromObject(endpoint: string, agentPort: number): RegistryAdapter {
     const consul = { datacenter: DATACENTER, namespace: NAMESPACE, partition: PARTITION, agentPort };
     const spec = { type: "Consul", endpoints: [endpoint], consul };
-    const parsed = parseRegistry({ apiVersion: "hygeia.dev/v1alpha1", kind: "Registry", metadata: { name: "scoped" }, spec });
+    const parsed = parseRegistry({
+      apiVersion: "hygeia.dev/v1alpha1",
+      kind: "Registry",
+      metadata: { name: "scoped" },
+      spec,
+    });
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
     const metrics = createMetrics({ version: "0" });
     const make = adapterFactory({ holder: "requests", clock: systemClock, random: Math.random, metrics });
