@@ -1,7 +1,7 @@
 /** What pods that obey a policy see of it, and which pods must not be touched. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { KubeApiError } from "../support/kube-client.ts";
+import { KubeApiError, type KubeObject } from "../support/kube-client.ts";
 import { type Pod, type PodManifest, probeContainer, probePod, until } from "./pods.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
 import { describeOnRealNode, type Stage, startStage } from "./stage.ts";
@@ -77,6 +77,17 @@ async function connectionsOf(pod: Pod): Promise<Record<Kind, { held: HeldConnect
     goTimings: withSocket(held.goTimings),
     noKeepalive: withSocket(held.noKeepalive),
   };
+}
+
+/** By the word of the container runtime. */
+async function knowsUserNamespaces(): Promise<boolean> {
+  interface Node extends KubeObject {
+    readonly status: {
+      readonly runtimeHandlers?: readonly { readonly features?: { readonly userNamespaces?: boolean } }[];
+    };
+  }
+  const { status } = await stage.pods.client.get<Node>(`/api/v1/nodes/${stage.node.name}`);
+  return status.runtimeHandlers?.some(({ features }) => features?.userNamespaces === true) ?? false;
 }
 
 for (const way of WAYS) {
@@ -202,6 +213,24 @@ describeOnRealNode("pods that a policy must leave as they are", () => {
     const changed = await stage.pods.change(pod, { metadata: { labels, annotations } });
     expect(changed.metadata).toMatchObject({ labels, annotations });
     expect(changed.spec).toEqual(pod.spec);
+  });
+
+  test("a pod in a user namespace has the sysctls where the runtime knows such namespaces, and never starts elsewhere", async () => {
+    const manifest = writtenByAuthor.prepare(probePod({ hostUsers: false }));
+    const namespace = await stage.pods.namespace();
+    if (await knowsUserNamespaces()) {
+      const { sysctls, resolvConf } = await stage.pods.environment(await stage.pods.run(namespace, manifest));
+      expect(sysctls).toMatchObject(KEEPALIVE);
+      expect(parseResolvConf(resolvConf)).toMatchObject({ options: [`ndots:${NDOTS}`] });
+      return;
+    }
+    const pod = await stage.pods.create(namespace, manifest);
+    await until("its kubelet says why", async () =>
+      (await stage.pods.events(pod)).some(({ message }) => /does not support user namespaces/.test(message)),
+    );
+    const status = (await stage.pods.read(pod))?.status;
+    expect(status?.phase).toBe("Pending");
+    expect((status?.containerStatuses ?? []).filter(({ state }) => state.waiting === undefined)).toEqual([]);
   });
 
   test("a sysctl that the node does not hold for safe makes the pod Failed, and nothing starts it", async () => {
