@@ -16,6 +16,9 @@ const CHAOS_MS = 600_000;
 const QUIET_MS = 900_000;
 /** One history in so many ends in quiet, to see that every zombie goes. */
 const QUIET_EVERY = 4;
+/** Histories of a registry whose delete compares nothing, and how many evictions each has at least on average. */
+const UNGUARDED = isNightly ? 2_000 : 60;
+const LEAST_UNGUARDED = 5;
 /** Histories after which a broken rule must have been found out. */
 const PATIENCE = isNightly ? 2_000 : 150;
 /** Of so many evictions one may be of what nobody could have known: see Simulation. */
@@ -72,11 +75,25 @@ describe("random histories of a cluster, a registry and an operator that sees bo
   );
 });
 
+describe.skipIf(seedAgain !== undefined)("where a delete compares nothing", () => {
+  it(`nothing goes that lives, in ${UNGUARDED} histories`, { timeout: 1_800_000 }, () => {
+    const weaknesses = { silentRewrites: true, unguardedDeletes: true };
+    let removed = 0;
+    for (let seed = 1; seed <= UNGUARDED; seed++) {
+      const { violation, evictions } = new Simulation({ seed, chaosMs: CHAOS_MS, quietMs: 0, weaknesses }).run();
+      if (violation !== undefined) complain("what lives was removed", violation);
+      for (const count of Object.values(evictions)) removed += count;
+    }
+    expect(removed).toBeGreaterThan(UNGUARDED * LEAST_UNGUARDED);
+  });
+});
+
 describe.skipIf(seedAgain !== undefined)("the histories find out when", () => {
-  for (const [rule, { core, isCommon }] of Object.entries(brokenRules)) {
+  for (const [rule, { core, weaknesses, isCommon }] of Object.entries(brokenRules)) {
     it.skipIf(!isCommon && !isNightly)(rule, { timeout: 1_800_000 }, () => {
       for (let seed = 1; seed <= PATIENCE; seed++) {
-        const { violation } = new Simulation({ seed, chaosMs: CHAOS_MS, quietMs: 0, core }).run();
+        const options = { seed, chaosMs: CHAOS_MS, quietMs: 0, core, ...(weaknesses !== undefined && { weaknesses }) };
+        const { violation } = new Simulation(options).run();
         if (violation !== undefined) return;
       }
       expect.fail(`no history of ${PATIENCE} shows it`);

@@ -3,11 +3,14 @@ import { decide } from "../../../src/verdict/chain.ts";
 import type { DeadWriter, EndpointFacts, Facts } from "../../../src/verdict/facts.ts";
 import { gather, type JudgeInput } from "../../../src/verdict/gather.ts";
 import { afterJudgement } from "../../../src/verdict/memory.ts";
+import type { Weaknesses } from "./etcd-server.ts";
 import type { Core } from "./operator.ts";
 
 /** A rule left out or weakened on purpose. The histories must find out, or they prove nothing. */
 export interface BrokenRule {
   readonly core: Partial<Core>;
+  /** What the registry must lack for it to matter. */
+  readonly weaknesses?: Weaknesses;
   /** Found within a few histories; the others need a night. */
   readonly isCommon: boolean;
 }
@@ -66,6 +69,11 @@ export const brokenRules: Readonly<Record<string, BrokenRule>> = {
     isCommon: true,
   },
   "the delete does not compare the version": { core: { comparesVersion: false }, isCommon: true },
+  "a delete that compares nothing comes late": {
+    core: { deletesAtOnce: false },
+    weaknesses: { silentRewrites: true, unguardedDeletes: true },
+    isCommon: true,
+  },
   "a removal is a death, confirmed or not": {
     core: withWriters((writer) => ({ ...writer, confirmed: true })),
     isCommon: true,

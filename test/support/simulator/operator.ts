@@ -24,6 +24,8 @@ export interface Core {
   /** Without it every record is deleted as it is, whoever wrote it meanwhile. */
   readonly comparesVersion: boolean;
   readonly confirms: boolean;
+  /** Without it a delete that compares nothing follows its last look by seconds. */
+  readonly deletesAtOnce: boolean;
 }
 
 export interface OperatorOptions {
@@ -43,6 +45,8 @@ export interface Observer {
 }
 
 const POLICY = "sim";
+/** Longest time from the last look to a delete that is late. */
+const LATE_MS = 5_000;
 
 /** One life of the operator: the product's views, judgement and plan, around simulated connections. */
 export class Operator {
@@ -290,7 +294,8 @@ export class Operator {
       const stored = etcd.get(record.id);
       const version = stored && `${this.registry.era}.${stored.modRevision}.${stored.lease}`;
       if (version === record.version || (stored !== undefined && !this.#options.core.comparesVersion)) {
-        if (etcd.unguardedDeletes) time.after(random.delay(1, usual), () => this.#delete(record, verdict));
+        const longest = this.#options.core.deletesAtOnce ? usual : LATE_MS;
+        if (etcd.unguardedDeletes) time.after(random.delay(1, longest), () => this.#delete(record, verdict));
         else this.#delete(record, verdict);
       } else {
         story.tell([record.id], `operator: ${record.id} is not ${record.version} any more`);

@@ -6,7 +6,7 @@ import type { EvidenceClass, Rules, Verdict, VerdictKind } from "../../../src/ve
 import { ApiServer } from "./api-server.ts";
 import { Chaos } from "./chaos.ts";
 import { Cluster, type Workload } from "./cluster.ts";
-import { EtcdServer, type StoredKey, type Writer } from "./etcd-server.ts";
+import { EtcdServer, type StoredKey, type Weaknesses, type Writer } from "./etcd-server.ts";
 import type { World } from "./machine.ts";
 import { type Core, Operator } from "./operator.ts";
 import { Process, type Style } from "./process.ts";
@@ -21,6 +21,8 @@ export interface SimulationOptions {
   /** How long everything is quiet afterwards; 0: not at all. */
   readonly quietMs: number;
   readonly core?: Partial<Core>;
+  /** Of the registry; without it each history draws its own. */
+  readonly weaknesses?: Weaknesses;
 }
 
 export interface SimulationResult {
@@ -79,9 +81,8 @@ export class Simulation {
   constructor(options: SimulationOptions) {
     this.#options = options;
     const random = new SeededRandom(options.seed);
-    const silentRewrites = random.chance(0.15);
-    const unguardedDeletes = silentRewrites && random.chance(0.5);
-    this.#etcd = new EtcdServer(this.#time, random, this.#story, { silentRewrites, unguardedDeletes });
+    const weaknesses = options.weaknesses ?? drawWeaknesses(random);
+    this.#etcd = new EtcdServer(this.#time, random, this.#story, weaknesses);
     this.#rules = {
       absentForMs: random.pick([30_000, 45_000, 120_000]),
       silentForMs: random.pick([0, 0, 5_000, 30_000]),
@@ -154,7 +155,7 @@ export class Simulation {
     return new Operator(
       this.#world,
       {
-        core: { judge, comparesVersion: true, confirms: true, ...this.#options.core },
+        core: { judge, comparesVersion: true, confirms: true, deletesAtOnce: true, ...this.#options.core },
         rules: this.#rules,
         plan: { ...planRules, terminating: this.#rules.terminating },
         sweepMs: 8_000,
@@ -244,6 +245,11 @@ const planRules: Omit<PlanRules, "terminating"> = {
   minInstances: 0,
   budget: { evictionsPerSecond: 10, burst: 20, unexplainedPercentPerMinute: 50 },
 };
+
+function drawWeaknesses(random: SeededRandom): Weaknesses {
+  const silentRewrites = random.chance(0.15);
+  return { silentRewrites, unguardedDeletes: silentRewrites && random.chance(0.5) };
+}
 
 function makeWorkloads(random: SeededRandom): Workload[] {
   return Array.from({ length: random.int(3, 5) }, (_, i) => {
