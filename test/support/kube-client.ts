@@ -222,10 +222,11 @@ function readStatus(text: string): { reason: string; message: string } {
   }
 }
 
-/** Texts of `Warning: 299 - "TEXT"` headers. */
+/** Texts of `Warning: 299 - "TEXT"` headers, which come in one line or in several. */
 function readWarnings(header: string | string[] | undefined): string[] {
-  return [header ?? []].flat().map((line) => {
-    const [, text = line] = /^299 \S+ "(.*)"$/s.exec(line) ?? [];
-    return text.replaceAll(/\\(.)/gs, "$1");
-  });
+  const found = [header ?? []]
+    .flat()
+    .join(", ")
+    .matchAll(/299 \S+ "((?:[^"\\]|\\.)*)"/gs);
+  return [...found].map(([, text = ""]) => text.replaceAll(/\\(.)/gs, "$1"));
 }
