@@ -189,7 +189,7 @@ describe("a keepalive", () => {
 
   test.each([
     ["SilentFor", "(spec.registration.zombies.silentFor) after which its registration counts as dead: lower time"],
-    ["TTL", "(the shortest TTL of the policy's instances) after which the registry forgets it: lower time"],
+    ["TTL", "the usual one of their frameworks) after which the registry forgets it: lower time"],
   ] as const)("warns where the registry forgets sooner than it finds a dead peer, by %s", (by, says) => {
     const [finding, ...others] = lintKeepalive(keepalive("300s", "30s", 5), { seconds: 30, by }).findings;
     expect(finding).toMatchObject({ severity: "Warning", code: "SlowDetection", field: "spec.keepalive" });

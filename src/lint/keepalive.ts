@@ -160,7 +160,7 @@ function advice(idle: number, { interval }: Times): string {
 
 const forgets: Readonly<Record<Forgetting["by"], string>> = {
   SilentFor: "(spec.registration.zombies.silentFor) after which its registration counts as dead",
-  TTL: "(the shortest TTL of the policy's instances) after which the registry forgets it",
+  TTL: "(the shortest TTL of the policy's instances, in etcd the usual one of their frameworks) after which the registry forgets it",
 };
 
 function judgeDetection(

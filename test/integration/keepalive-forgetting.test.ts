@@ -1,4 +1,7 @@
-/** A keepalive beside what a registry knows of a policy's instances: how soon it forgets one, by the leases of a real etcd. */
+/**
+ * A keepalive beside how soon a real etcd forgets one of the policy's instances: by the usual TTL of its framework, as long
+ * as nobody has asked for its lease.
+ */
 import { afterAll, beforeAll, test } from "vitest";
 
 import type { Operator } from "../support/operator.ts";
@@ -10,8 +13,8 @@ let operator: Operator;
 
 beforeAll(async () => {
   stage = await Stage.start();
-  await stage.instance({ framework: "Kratos", service: "slow", ttl: 600 });
-  const keepalive = { time: "120s", interval: "20s", probes: 4, paths: [{ name: "nlb", preset: "AWSNLB" }] };
+  await stage.instance({ framework: "GoMicro", service: "slow" });
+  const keepalive = { time: "40s", interval: "10s", probes: 4, paths: [{ name: "nlb", preset: "AWSNLB" }] };
   const path = `/apis/hygeia.dev/v1alpha1/registrationpolicies/${POLICY}`;
   await stage.fixture.client.patch(path, { spec: { keepalive } });
   operator = await stage.operator();
@@ -30,12 +33,12 @@ async function untilSaid(reason: string, message: RegExp): Promise<void> {
 }
 
 test("it is warned of as long as an instance is forgotten sooner than its callers find out that it is dead", async () => {
-  await untilSaid("Nested", /^a dead peer is found out after 200s; .*effective only for sockets with SO_KEEPALIVE/);
-  const quick = await stage.instance({ framework: "GoMicro", service: "quick", ttl: 90 });
+  await untilSaid("Nested", /^a dead peer is found out after 80s; .*effective only for sockets with SO_KEEPALIVE/);
+  const quick = await stage.instance({ framework: "Kratos", service: "quick" });
   await untilSaid(
     "NestedWithWarnings",
-    /= 200s, later than the 90s of silence \(the shortest TTL of the policy's instances\) after which the registry forgets/,
+    /= 80s, later than the 15s of silence \(the shortest TTL of the policy's instances, in etcd .* the registry forgets it/,
   );
   await stage.crash(quick);
-  await untilSaid("Nested", /^a dead peer is found out after 200s/);
+  await untilSaid("Nested", /^a dead peer is found out after 80s/);
 });
