@@ -112,8 +112,9 @@ export class NacosAdapter implements RegistryAdapter {
   }
 
   /**
-   * Only what registered over HTTP beats, and every server must be asked: a process beats where it gets through. A gRPC connection is its own sign of life, and stands as long as the kernel
-   * answers for a process that does not: nothing can be said of it. Of what is persistent nobody is heard.
+   * Only what registered over HTTP beats, and every server must be asked: a process beats where it gets through. A gRPC
+   * connection is its own sign of life, and stands as long as the kernel answers for a process that does not: nothing can
+   * be said of it. Of what is persistent nobody is heard.
    */
   async readLife(record: InstanceRecord, signal: AbortSignal): Promise<LifeReading> {
     const { clock } = this.#options;
