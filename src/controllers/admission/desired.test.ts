@@ -177,3 +177,16 @@ test("parts that no pod can get are named with their field", () => {
     "spec.keepalive: NodeTooOld: node n1 has kubelet v1.28.3",
   ]);
 });
+
+test("who could refuse the sysctls is named where they are wanted, unless a node stands in the way anyhow", () => {
+  const facts: Facts = { ...FACTS, sysctlNamespaces: [], engineObjection: "ValidatingWebhookConfiguration engine" };
+  const keepalive = { time: "300s", interval: "30s", probes: 3 };
+  const left = (fields: Fields, more: Partial<Facts> = {}) =>
+    desired({ shop: fields }, { factsFor: () => ({ ...facts, ...more }) })[0]?.leftOut;
+  expect(left({ keepalive })).toEqual([
+    "spec.keepalive: PolicyEngine: pods with these sysctls may be refused: ValidatingWebhookConfiguration engine",
+  ]);
+  expect(left(NDOTS)).toEqual([]);
+  const sysctlObstacle = { reason: "NodeTooOld", message: "n1" } as const;
+  expect(left({ keepalive }, { sysctlObstacle })).toEqual(["spec.keepalive: NodeTooOld: n1"]);
+});
