@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { answer, delay, hold } from "../env/proxy/index.ts";
+import { answer, delay } from "../env/proxy/index.ts";
 import type { OwnerReference } from "../support/cluster-fixture-objects.ts";
 import type { Operator } from "../support/operator.ts";
 import { type Framework, Stage, type StagedInstance } from "../support/operator-stage.ts";
-import { podBarriers, podWatches } from "../support/operator-traffic.ts";
+import { openWatchGap, podBarriers, podWatches } from "../support/operator-traffic.ts";
 import { eventually } from "../support/operator-wait.ts";
+import { createStatefulSet } from "../support/stateful-sets.ts";
 
 /** Time between two events of the watch that makes up for the gap, milliseconds: the operator sees each state alone. */
 const EVENT_DELAY = 50;
@@ -49,30 +50,6 @@ afterAll(async () => {
   await stage.stop();
 });
 
-async function statefulSet(name: string): Promise<OwnerReference> {
-  const labels = { app: name };
-  const { metadata } = await stage.fixture.client.create(`/apis/apps/v1/namespaces/${stage.namespace}/statefulsets`, {
-    metadata: { name },
-    spec: {
-      serviceName: name,
-      selector: { matchLabels: labels },
-      template: { metadata: { labels }, spec: { containers: [{ name: "app", image: "registry.invalid/app:1" }] } },
-    },
-  });
-  return { apiVersion: "apps/v1", kind: "StatefulSet", name, uid: metadata.uid, controller: true };
-}
-
-/** The watch of pods is cut, and no new one is let through until the gap is closed. */
-async function openGap(): Promise<() => void> {
-  const held = stage.proxy.rule({ match: podWatches, action: hold() });
-  stage.proxy.cut(podWatches);
-  await eventually(
-    "the operator asks for another watch",
-    () => held.applied > 0 && stage.proxy.running(podWatches) > 0,
-  );
-  return () => held.remove();
-}
-
 /** Revisions go on to be read in the gap, so that the operator knows how far behind its watch is. */
 async function barrierPasses(): Promise<void> {
   const before = stage.proxy.count(podBarriers);
@@ -100,7 +77,7 @@ test.each([
   { how: "the watch expires and pods are listed anew", evidence: "Unconfirmed" },
 ])("a StatefulSet's pods are recreated under their names while the watch is broken, and $how", async ({ evidence }) => {
   const name = evidence.toLowerCase();
-  const owner = await statefulSet(name);
+  const owner = await createStatefulSet(stage.fixture, stage.namespace, name);
   const olds = await stage.instances(
     cases.map(({ framework, key }, i) => ({
       framework,
@@ -115,7 +92,7 @@ test.each([
   await stage.untilLive(operator, live);
   await stage.untilCaughtUp(operator);
 
-  const closeGap = await openGap();
+  const closeGap = await openWatchGap(stage.proxy);
   const news = await stage.fixture.each(cases, (each) =>
     recreate(olds[cases.indexOf(each)] as StagedInstance, each, owner),
   );

@@ -1,6 +1,7 @@
 /** Which of the operator's requests a proxy is to disturb, and ways to do so that only tests of the operator need. */
-import type { KubeProxy, ProxyRequest } from "../env/proxy/index.ts";
+import { hold, type KubeProxy, type ProxyRequest } from "../env/proxy/index.ts";
 import type { KubeClient, KubeList } from "./kube-client.ts";
+import { eventually } from "./operator-wait.ts";
 
 type Matcher = (request: ProxyRequest) => boolean;
 /** What a proxy does to a request. */
@@ -29,6 +30,10 @@ export const podReads: Matcher = (request) => aboutPods(request) && !request.isW
 export const addressReads: Matcher = (request) =>
   aboutPods(request) &&
   (request.query.get("fieldSelector")?.startsWith("status.podIP=") === true || request.query.has("includeObject"));
+
+/** Reads of the pods that have no address yet: the other part of the last look before a write without an exact guard. */
+export const hiddenPodReads: Matcher = (request) =>
+  aboutPods(request) && request.query.get("fieldSelector") === "status.phase=Pending";
 
 export const podWatches: Matcher = (request) => aboutPods(request) && request.isWatch;
 
@@ -60,6 +65,28 @@ export function emptyLists(client: KubeClient): Action {
       outgoing.writeHead(200, { "content-type": "application/json" });
       outgoing.end(JSON.stringify(body));
       return "Done";
+    },
+  };
+}
+
+/** The watch of pods is cut, and no new one is let through until the gap is closed. @returns what closes it */
+export async function openWatchGap(proxy: KubeProxy): Promise<() => void> {
+  const held = proxy.rule({ match: podWatches, action: hold() });
+  proxy.cut(podWatches);
+  await eventually("the operator asks for another watch", () => held.applied > 0 && proxy.running(podWatches) > 0);
+  return () => held.remove();
+}
+
+/** A watch goes on up to the first event of one of these objects; that one and all after it wait until the rule is removed. */
+export function holdFrom(uids: ReadonlySet<string>): Action {
+  return {
+    onBody: async (part, exchange, rule) => {
+      if (!exchange.request.isWatch) return part;
+      const { object } = JSON.parse(part.toString("utf8")) as {
+        readonly object: { readonly metadata: { uid?: string } };
+      };
+      if (uids.has(object.metadata.uid ?? "")) await Promise.race([rule.removed, exchange.closed]);
+      return part;
     },
   };
 }
