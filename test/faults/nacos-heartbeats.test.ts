@@ -19,6 +19,8 @@ const QUICK_BEATS = {
   "preserved.ip.delete.timeout": "120000",
 };
 const SILENT_FOR = "80s";
+/** From the registration on, by the server's clock. */
+const STEADY_MS = 15_000;
 /** The policy's time, and what it takes to hear of it, milliseconds. */
 const HEARD_WITHIN = 120_000;
 /** By when the npm client has registered again: it beats every 5 s, and learns from a beat that nobody knows it. */
@@ -40,6 +42,12 @@ afterAll(async () => {
   await stage.stop();
 });
 
+/** Waits until a client has beaten for a while: its first beat is a late one, and what it ends is a sign of life too. */
+async function untilSteady(clientId: string): Promise<void> {
+  const first = await stage.api.lastHeard(clientId);
+  await eventually("it beats", async () => (await stage.api.lastHeard(clientId)) > first + STEADY_MS);
+}
+
 /** Events on the policy with this reason that name the service. */
 async function told(reason: string, service: string): Promise<number> {
   const events = await eventsOn(stage.fixture.client, { kind: "RegistrationPolicy", name: stage.policy });
@@ -59,6 +67,7 @@ describe("a process that goes on beating", () => {
       const endBeats = await runHttpRegistrant(stage.nacos, registration);
       try {
         await stage.untilLive(before + 1);
+        await untilSteady(`${registration.ip}:${String(registration.port)}#true`);
         await stage.untilCaughtUp();
         await stage.fixture.forceDeletePod(pod, "Lives");
         const finding = await stage.untilFinding(id, "Contested", HEARD_WITHIN);

@@ -105,6 +105,14 @@ export class NacosApi {
     }
   }
 
+  /** When a client was heard of last, milliseconds by the server's clock. @param clientId as a publisher list shows it */
+  async lastHeard(clientId: string): Promise<number> {
+    const url = `${this.#url}/nacos/v3/admin/ns/client?${new URLSearchParams({ clientId }).toString()}`;
+    const response = await request(url, { headers: await this.#authentication() });
+    return ((await response.body.json()) as { readonly data: { readonly lastUpdatedTime: number } }).data
+      .lastUpdatedTime;
+  }
+
   /** What callers of the service are told. */
   async consumerList(service: string): Promise<readonly ListedInstance[]> {
     return (await this.#get("/v3/client/ns/instance/list", { serviceName: service })) as readonly ListedInstance[];
