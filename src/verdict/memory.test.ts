@@ -68,6 +68,17 @@ describe("what is remembered of unconfirmed deaths", () => {
     expect(memoryAfter({ memory: { unconfirmed: remembered }, live: [living("b")] }).unconfirmed).toEqual([]);
   });
 
+  it("outlives an owner of the same name, where the guard is not exact: the old process may write on", () => {
+    const at = ["web-0.web.shop:80"];
+    const byName = [{ host: "web-0.web.shop", tombstone }];
+    const scene: Scene = { at, memory: { unconfirmed: byName }, live: [living("b")] };
+    expect(memoryAfter({ ...scene, exactGuard: false }).unconfirmed).toEqual(byName);
+    expect(memoryAfter({ ...scene, exactGuard: true }).unconfirmed).toEqual([]);
+    expect(
+      memoryAfter({ memory: { unconfirmed: remembered }, live: [living("b")], exactGuard: false }).unconfirmed,
+    ).toEqual([]);
+  });
+
   it("ends when the same pod's death is confirmed after all", () => {
     const { unconfirmed } = memoryAfter({ memory: { unconfirmed: remembered }, tombstones: [dead("a")] });
     expect(unconfirmed).toEqual([]);

@@ -21,7 +21,7 @@ const ownerless: ReadonlySet<string> = new Set<Reason>(["NodeUnreachable", "Nobo
 /** What is remembered after a judgement. Absence goes on only while every judgement finds no living owner. */
 export function afterJudgement(facts: Facts, verdict: Verdict): InstanceMemory {
   const { memory, now, completeLists } = facts;
-  const unconfirmed = hasOwner(verdict) ? [] : unconfirmedOf(facts);
+  const unconfirmed = unconfirmedOf(facts, hasOwner(verdict));
   // The usual case: a sweep over what lives makes nothing new to remember.
   if (isBlank(memory) && unconfirmed.length === 0 && !isAbsent(verdict)) return memory;
   if (!isAbsent(verdict)) return { ...memory, suspectSince: undefined, listsAtSuspect: 0, unconfirmed };
@@ -103,10 +103,15 @@ function isAbsent({ kind, reason }: Verdict): boolean {
   return kind === "Suspect" || kind === "Zombie" || kind === "Contested";
 }
 
-/** Those remembered from before are among the writers that were gathered, so none is lost here. */
-function unconfirmedOf(facts: Facts): readonly RememberedDeath[] {
+/**
+ * Those remembered from before are among the writers that were gathered, so none is lost here. A living owner ends what is
+ * remembered at a pod's address, which nobody else has while a process runs there. A name or a node's port a successor takes
+ * over while the old process may run on: without an exact guard the record does not show which of them wrote it last.
+ */
+function unconfirmedOf(facts: Facts, isOwned: boolean): readonly RememberedDeath[] {
   const found = new Map<string, RememberedDeath>();
-  for (const { endpoint, writers } of facts.endpoints) {
+  for (const { endpoint, kind, writers } of facts.endpoints) {
+    if (isOwned && (facts.exactGuard || kind === "PodAddress")) continue;
     for (const { confirmed, tombstone } of writers) {
       // Two ports of one host are two endpoints with the same deaths.
       if (!confirmed) found.set(`${endpoint.host} ${tombstone.pod.uid}`, { host: endpoint.host, tombstone });
