@@ -337,6 +337,7 @@ describe("a write that the registry does not acknowledge", () => {
     TLSFailed: "Unsettled",
     Compacted: "Unsettled",
     TooLarge: "Unsettled",
+    RequestTooLong: "Refused",
     WentBack: "Unsettled",
     ClusterChanged: "Unsettled",
     NotUnderstood: "Unsettled",

@@ -66,6 +66,7 @@ const refusals: ReadonlySet<RegistryErrorCode> = new Set([
   "PermissionDenied",
   "NoSpace",
   "LeaseNotFound",
+  "RequestTooLong",
 ]);
 
 /** Confirm, fence, write, verify: the only code that removes anything from a registry. */

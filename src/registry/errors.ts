@@ -12,6 +12,7 @@ import { HygeiaError } from "../errors.ts";
  * - `Compacted`: the history asked for is gone.
  * - `LeaseNotFound`: a lease of ours has left.
  * - `TooLarge`: an answer was longer than we accept.
+ * - `RequestTooLong`: a request was longer than the registry accepts, and has done nothing.
  * - `SplitView`: the servers of one cluster hold different things.
  * - `WentBack`, `ClusterChanged`: the data is not a continuation of what we knew.
  * - `NotUnderstood`: anything else, among it servers that are no such registry.
@@ -28,6 +29,7 @@ export type RegistryErrorCode =
   | "Compacted"
   | "LeaseNotFound"
   | "TooLarge"
+  | "RequestTooLong"
   | "SplitView"
   | "WentBack"
   | "ClusterChanged"

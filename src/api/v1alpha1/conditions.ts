@@ -31,6 +31,7 @@ export const REGISTRY_CONDITIONS = {
       PermissionDenied: { status: "False", says: "The user may not do to the prefixes what the operator must do." },
       NoSpace: { status: "False", says: "The registry accepts no writes until it is given room." },
       TooLarge: { status: "False", says: "The registry holds a larger answer than the operator accepts." },
+      RequestTooLong: { status: "False", says: "The registry refuses a request of the operator for its length." },
       SecretNotFound: { status: "False", says: "A Secret that the spec names does not exist." },
       SecretKeyMissing: { status: "False", says: "A Secret has nothing under a key that is needed." },
       SecretUnreadable: { status: "False", says: "A Secret that the spec names could not be read." },

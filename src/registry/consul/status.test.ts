@@ -16,7 +16,7 @@ const refusals: Record<string, readonly [status: number, text: string, code: str
   "an agent that has lost its servers": [500, "No known Consul servers", "Unreachable"],
   "a server that is told to be quiet": [429, "rate limit", "Unreachable"],
   "a proxy without a server behind it": [502, "<html>", "Unreachable"],
-  "a request that is too long": [413, "Request body too large", "TooLarge"],
+  "a request that is too long": [413, "Request body too large", "RequestTooLong"],
   "a server that is no Consul": [404, "not found here", "NotUnderstood"],
 };
 

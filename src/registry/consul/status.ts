@@ -40,7 +40,7 @@ function causeOfStatus(
   status: number,
   text: string,
 ): { readonly code: RegistryErrorCode; readonly explanation: string } {
-  if (status === 413) return { code: "TooLarge", explanation: "the request is longer than the server accepts" };
+  if (status === 413) return { code: "RequestTooLong", explanation: "the request is longer than the server accepts" };
   if (status === 429) return { code: "Unreachable", explanation: "the server takes no more requests for the moment" };
   for (const [pattern, code, explanation] of CONSUL_ERRORS) {
     if (pattern.test(text)) return { code, explanation };

@@ -86,7 +86,10 @@ export class Writes {
   ): Promise<WriteResult> {
     const { checks } = parseVersion(record.version);
     if (checks.length > MAX_CHECKS)
-      throw new RegistryError("TooLarge", `${record.id} has ${String(checks.length)} checks: too many to compare`);
+      throw new RegistryError(
+        "RequestTooLong",
+        `${record.id} has ${String(checks.length)} checks: too many to compare`,
+      );
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const result = await this.#attempt(client, record, fence, signal);
       if (result !== "Again") return result;

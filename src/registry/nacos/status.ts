@@ -9,7 +9,7 @@ export function refusalError(status: number, hasLogin: boolean, what: string, en
   if (status === 403)
     return say("PermissionDenied", "the user may not do it: the admin API asks for an administrator by default");
   if (status === 410) return say("NotUnderstood", "the server has switched this API off (HTTP 410)");
-  if (status === 413) return say("TooLarge", "the request is longer than the server accepts");
+  if (status === 413) return say("RequestTooLong", "the request is longer than the server accepts");
   if (status === 429) return say("Unreachable", "the server takes no more requests for the moment");
   if (status === 502 || status === 503 || status === 504)
     return say("Unreachable", `the server, or what is in front of it, answers ${String(status)}`);
