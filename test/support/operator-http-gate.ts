@@ -8,8 +8,11 @@ interface Arrived {
   readonly body: Buffer;
 }
 
+/** One eviction that waits, and how it goes on. */
+type Held = () => void;
+
 /** Which requests a gate stops. */
-type Stops = (request: { readonly method: string; readonly url: string; readonly body: string }) => boolean;
+export type Stops = (request: { readonly method: string; readonly url: string; readonly body: string }) => boolean;
 
 /** A Consul transaction that removes something. */
 export const consulEvictions: Stops = ({ method, url, body }) =>
@@ -18,14 +21,21 @@ export const consulEvictions: Stops = ({ method, url, body }) =>
 /** A deregistration at the Consul agent that keeps the entry. */
 export const atAgent: Stops = ({ url }) => url.startsWith("/v1/agent/service/deregister/");
 
+/** Nacos' delete of an instance. */
+export const nacosEvictions: Stops = ({ method, url }) =>
+  method === "DELETE" && url.startsWith("/nacos/v3/admin/ns/instance?");
+
+/** Where a gate stops an eviction: the registry has not heard of it, or has done it and the answer is kept. */
+export type Stop = "BeforeWrite" | "AfterWrite";
+
 /** Stands between the operator and a registry that speaks HTTP, and can stop evictions at the last moment. Everything else passes. */
 export class HttpGate {
   readonly #target: URL;
   readonly #stops: Stops;
   readonly #agent = new Agent({ keepAlive: true });
   readonly #server: Server;
-  readonly #held = new Set<Arrived>();
-  #isArmed = false;
+  readonly #held = new Set<Held>();
+  #stop: Stop | undefined;
 
   private constructor(target: string, stops: Stops) {
     this.#target = new URL(target);
@@ -47,13 +57,13 @@ export class HttpGate {
   }
 
   /** From now on evictions wait for {@link release}. */
-  arm(): void {
-    this.#isArmed = true;
+  arm(stop: Stop = "BeforeWrite"): void {
+    this.#stop = stop;
   }
 
   /** From now on evictions pass; those that wait go on waiting. */
   disarm(): void {
-    this.#isArmed = false;
+    this.#stop = undefined;
   }
 
   /** Evictions that wait now. What a client that is gone had sent is gone with it. */
@@ -61,10 +71,10 @@ export class HttpGate {
     return this.#held.size;
   }
 
-  /** Lets them go on to the registry, in the order they came. */
+  /** Lets them go on, to the registry or back from it, in the order they came. */
   release(): void {
     this.disarm();
-    for (const arrived of this.#held) this.#forward(arrived);
+    for (const goOn of this.#held) goOn();
     this.#held.clear();
   }
 
@@ -85,21 +95,27 @@ export class HttpGate {
     }
     const arrived: Arrived = { incoming, outgoing, body: Buffer.concat(chunks) };
     const { method = "", url = "" } = incoming;
-    if (!this.#isArmed || !this.#stops({ method, url, body: arrived.body.toString() })) {
-      this.#forward(arrived);
-      return;
-    }
-    this.#held.add(arrived);
-    outgoing.once("close", () => this.#held.delete(arrived));
+    const stop = this.#stops({ method, url, body: arrived.body.toString() }) ? this.#stop : undefined;
+    if (stop === "BeforeWrite") this.#hold(outgoing, () => this.#forward(arrived));
+    else this.#forward(arrived, stop === "AfterWrite");
   }
 
-  #forward({ incoming, outgoing, body }: Arrived): void {
+  #hold(outgoing: ServerResponse, goOn: Held): void {
+    this.#held.add(goOn);
+    outgoing.once("close", () => this.#held.delete(goOn));
+  }
+
+  #forward({ incoming, outgoing, body }: Arrived, isAnswerHeld = false): void {
     const { hostname: host, port } = this.#target;
     const { method, url: path, headers } = incoming;
     const sent = request({ host, port, method, path, headers, agent: this.#agent }, (response) => {
-      outgoing.writeHead(response.statusCode ?? 502, response.headers);
       response.on("error", () => outgoing.destroy());
-      response.pipe(outgoing);
+      const answer = (): void => {
+        outgoing.writeHead(response.statusCode ?? 502, response.headers);
+        response.pipe(outgoing);
+      };
+      if (isAnswerHeld) this.#hold(outgoing, answer);
+      else answer();
     });
     sent.on("error", () => outgoing.destroy());
     outgoing.once("close", () => sent.destroy());
