@@ -11,7 +11,8 @@ const sysctlNames = [
 ] as const;
 const containerNames = ["app", "web", "agent"] as const;
 
-const nameserver = fc.constantFrom("10.96.0.10", "192.0.2.1", "2001:db8::1", "2001:DB8:0::1");
+/** Enough that a pod's own and a policy's come to more than a pod may have. */
+const nameserver = fc.constantFrom("10.96.0.10", "192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:DB8:0::1");
 const domains = ["a.example", "svc.cluster.local", "_tcp.example", "d".repeat(200)] as const;
 const domain = fc.constantFrom(...domains, "a.example.", "A.example.");
 const number = fc.integer({ min: 1, max: 9 }).map(String);
