@@ -162,6 +162,20 @@ describe("EngineObjections", () => {
     expect(objections.get("shop")).toBe("sysctls are not allowed");
   });
 
+  test("what is tried just after judges changed is tried once more, when every API server has read the change", async () => {
+    await start();
+    judgesChanged();
+    await clock.advance(3_000);
+    expect(asked).toHaveLength(2);
+    rules = { shop: { with: refused, without: accepted } };
+    await clock.advance(20_000);
+    expect(objections.get("shop")).toBeUndefined();
+    await clock.advance(10_000);
+    expect(objections.get("shop")).toBe("sysctls are not allowed");
+    await clock.advance(600_000);
+    expect(asked).toHaveLength(4);
+  });
+
   test("without the right nothing is tried, and what was known is forgotten when it is taken", async () => {
     rules = { shop: { with: refused, without: accepted } };
     await start();

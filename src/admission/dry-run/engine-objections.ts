@@ -39,6 +39,8 @@ const UNTRIED = "and the operator may not try whether that refuses them (kubectl
 const AGAIN_MS = 3_600_000;
 /** The API server could not say: sooner. */
 const UNKNOWN_AGAIN_MS = 60_000;
+/** After so long every API server asks a webhook that has come, and none asks one that has gone. */
+const SETTLED_MS = 30_000;
 /** Between two tries; a cluster of a thousand namespaces is done in ten minutes. */
 const GAP_MS = 500;
 /** How often it is looked whether the right was given or taken. */
@@ -58,6 +60,7 @@ export class EngineObjections {
   #right: "NotAsked" | "Asking" | "Given" | "NotGiven" = "NotAsked";
   readonly #listeners = new Set<() => void>();
   #rightAskedAt = -Infinity;
+  #judgesChangedAt = -Infinity;
   #nextTryAt = -Infinity;
 
   constructor(options: EngineObjectionsOptions) {
@@ -186,6 +189,7 @@ export class EngineObjections {
 
   /** What was found before may hold no more: all is tried again. */
   #judgesChanged(): void {
+    this.#judgesChangedAt = this.#options.clock.monotonic();
     if (this.#right === "NotGiven") this.#tell();
     for (const [namespace, finding] of this.#findings) this.#findings.set(namespace, { ...finding, again: -Infinity });
     this.#wake.fire();
@@ -202,6 +206,7 @@ export class EngineObjections {
   async #try({ namespace, sysctls }: WantedSysctls, key: string, signal: AbortSignal): Promise<Finding> {
     const { clock, dryRun, log, metrics, random } = this.#options;
     const known = this.#findings.get(namespace);
+    const startedAt = clock.monotonic();
     const tried = await dryRun.create(namespace, { sysctls, admission: "Disabled" }, signal);
     let objection: string | undefined;
     let isKnown = tried.result !== "Unknown";
@@ -215,7 +220,9 @@ export class EngineObjections {
     if (!isKnown) objection = known === undefined ? NOT_KNOWN_YET : known.objection;
     if (objection !== undefined && isKnown && objection !== known?.objection)
       log.warn({ namespace, objection }, "pods with the keepalive's sysctls would be refused here: they are left out");
-    const againMs = (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
-    return { key, objection, again: clock.monotonic() + againMs };
+    const againAt = startedAt + (isKnown ? AGAIN_MS : UNKNOWN_AGAIN_MS) * (0.75 + 0.5 * random());
+    // The API server may not have read the change that brought this try.
+    const settledAt = this.#judgesChangedAt + SETTLED_MS;
+    return { key, objection, again: settledAt > startedAt ? Math.min(settledAt, againAt) : againAt };
   }
 }
