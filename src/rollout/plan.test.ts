@@ -92,6 +92,11 @@ describe("a plan of roll-outs", () => {
     ],
     "the window is open": [{ rules: rules({ window: { closedAt: () => undefined } }) }, 2, undefined],
     "admission is off": [{ outside: { reason: "AdmissionInactive", message: "off" } }, 0, "AdmissionInactive"],
+    "no pod is judged, and it is paused too": [
+      { rules: rules({ paused: true }), outside: { reason: "Audit", message: "Paused", isBlind: true } },
+      0,
+      "Audit",
+    ],
     "the report is full": [
       { entries: Array.from({ length: 1_000 }, (_, index) => entry(`e${index}`)) },
       0,
