@@ -17,7 +17,7 @@ const QUIET_MS = 900_000;
 /** One history in so many ends in quiet, to see that every zombie goes. */
 const QUIET_EVERY = 4;
 /** Histories of a registry whose delete compares nothing, and how many evictions each has at least on average. */
-const UNGUARDED = isNightly ? 2_000 : 60;
+const UNGUARDED = isNightly ? 1_000 : 60;
 const LEAST_UNGUARDED = 5;
 /** Histories after which a broken rule must have been found out. */
 const PATIENCE = isNightly ? 2_000 : 150;
