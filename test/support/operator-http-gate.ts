@@ -12,7 +12,7 @@ interface Arrived {
 type Held = () => void;
 
 /** Which requests a gate stops. */
-export type Stops = (request: { readonly method: string; readonly url: string; readonly body: string }) => boolean;
+type Stops = (request: { readonly method: string; readonly url: string; readonly body: string }) => boolean;
 
 /** A Consul transaction that removes something. */
 export const consulEvictions: Stops = ({ method, url, body }) =>
