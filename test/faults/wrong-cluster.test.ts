@@ -9,6 +9,7 @@ import { forbidNamespace } from "../support/operator-forbidden.ts";
 import { installOperator, operatorToken } from "../support/operator-install.ts";
 import { applyPolicy, applyRegistry, getPolicy } from "../support/operator-objects.ts";
 import { frameworks, layouts, POLICY, REGISTRY, Stage, type StagedInstance } from "../support/operator-stage.ts";
+import { untilCondition } from "../support/operator-seen.ts";
 import { aboutPods, type Action } from "../support/operator-traffic.ts";
 import { eventually } from "../support/operator-wait.ts";
 import { EtcdSession } from "../support/registrants/index.ts";
@@ -67,14 +68,11 @@ async function startOperator(options: Pick<OperatorOptions, "denials"> = {}): Pr
   await stage.untilLive(operator, instances.length);
 }
 
-/** What a person sees of why nothing is evicted. */
-async function blockedBecause(reason: string): Promise<string> {
-  const { message } = await eventually(`condition EvictionBlocked gives the reason ${reason}`, async () => {
-    const condition = await stage.condition("EvictionBlocked");
-    return condition.status === "True" && condition.reason === reason && condition;
-  });
+/** A person sees why nothing is evicted. An operator that has just started gave another reason a moment ago. */
+async function expectBlocked(reason: string, says: RegExp): Promise<void> {
+  const policy = { kind: "RegistrationPolicy", name: POLICY } as const;
+  await untilCondition(stage.fixture.client, policy, { type: "EvictionBlocked", status: "True", reason, says });
   expect(await stage.fixture.kubectl("describe", "rpol", POLICY)).toContain(reason);
-  return message;
 }
 
 test("another cluster behind the same address, with the same objects of ours and no pods", async () => {
@@ -143,14 +141,14 @@ test("an API server that has fallen behind", async () => {
 
   disturb(recording.player);
   stage.proxy.cut(aboutPods);
-  expect(await blockedBecause("ViewNotFresh")).toMatch(/WentBack: /);
+  await expectBlocked("ViewNotFresh", /WentBack: /);
 });
 
 test("one namespace whose pods the operator may not see", async () => {
   await operator.stop();
   await startOperator({ denials: "Expected" });
   const restore = await forbidNamespace(stage.fixture.client, stage.namespace);
-  expect(await blockedBecause("ViewNotFresh")).toMatch(/forbidden/i);
+  await expectBlocked("ViewNotFresh", /forbidden/i);
   await operator.restart();
   await eventually("/readyz says which kind is missing", async () => {
     const { ready, text } = await operator.readiness();
