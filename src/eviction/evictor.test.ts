@@ -251,6 +251,20 @@ describe("nothing is written", () => {
     });
 
     test.each([
+      [2_000, false, "Fenced"],
+      [1_999, false, "Evicted"],
+      [2_000, true, "Evicted"],
+    ])("and to say whether the registrant lives: %d ms with exactGuard %s is %s", async (ms, exactGuard, outcome) => {
+      disturbed.readLife = async () => {
+        await cluster.advance(ms);
+        return { kind: "None" };
+      };
+      const proof = { class: "Absent", needsConfirmRead: true } as const;
+      const result = await evictor.evict(requestOf({ adapter: slowAdapter(0, exactGuard), proof }), never);
+      expect(result).toMatchObject({ outcome });
+    });
+
+    test.each([
       [1_999, false],
       [2_000, true],
     ])("but not after %d ms with exactGuard %s", async (ms, exactGuard) => {

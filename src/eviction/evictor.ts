@@ -79,17 +79,20 @@ export class Evictor {
 
   /** @throws what the last look raises, RegistryError when the registry refuses the write: then nothing was written */
   async evict(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
-    const objection = await this.#confirm(request, signal);
+    const { objection, lookedAt } = await this.#confirm(request, signal);
     if (objection !== undefined) return { outcome: "NotConfirmed", message: objection };
     request.log.info({ step: "write", version: request.judgement.record.version }, "asks the registry to take it out");
-    return await this.#writeAndVerify({ ...request, fence: this.#fenceOf(request) }, signal);
+    return await this.#writeAndVerify({ ...request, fence: this.#fenceOf(request, lookedAt) }, signal);
   }
 
-  /** What an adapter does before it sends may take its time; where its guard is not exact the last look must not get old. */
-  #fenceOf({ adapter, fence }: EvictionRequest): Fence {
+  /**
+   * What is asked after the look at the pods, and what an adapter does before it sends, may take its time; where the guard
+   * is not exact that look must not get old.
+   */
+  #fenceOf({ adapter, fence }: EvictionRequest, lookedAt: number): Fence {
     if (adapter.capabilities.exactGuard) return fence;
     const { clock } = this.#parts;
-    const until = clock.monotonic() + LOOK_STANDS_MS;
+    const until = lookedAt + LOOK_STANDS_MS;
     return { ...fence, isValid: () => clock.monotonic() < until && fence.isValid() };
   }
 
@@ -112,20 +115,28 @@ export class Evictor {
     return { ...verified, restore: undefined, writtenAt: this.#parts.clock.monotonic() };
   }
 
-  /** @returns what speaks against the write */
-  async #confirm(request: EvictionRequest, signal: AbortSignal): Promise<string | undefined> {
-    const { judgement, evidence, log } = request;
-    const { record, verdict, policy } = judgement;
+  /** @returns what speaks against the write, and when the look at the pods ended */
+  async #confirm(
+    request: EvictionRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly objection: string | undefined; readonly lookedAt: number }> {
+    const { evidence, log } = request;
     using deadline = new Deadline(this.#parts.clock, CONFIRM_DEADLINE_MS, "the last look before the write", signal);
     const objection = await this.#askForPods(request, deadline.signal);
+    const lookedAt = this.#parts.clock.monotonic();
     // The reading comes last: what it says ages by the second, and with an exact guard what the pods say does not.
     const reading = objection === undefined ? await this.#askForLife(request, deadline.signal) : undefined;
     log.info(
       { step: "confirm", pods: evidence.needsConfirmRead ? "read" : "not needed", reading, objection },
       "took the last look before the write",
     );
-    if (objection !== undefined) return objection;
-    const again = request.rejudge(reading);
+    return { objection: objection ?? this.#judgeAgain(request, reading), lookedAt };
+  }
+
+  /** @returns what speaks against the write */
+  #judgeAgain({ judgement, evidence, rejudge }: EvictionRequest, reading: LifeReading | undefined): string | undefined {
+    const { record, verdict, policy } = judgement;
+    const again = rejudge(reading);
     if (again === undefined) return "the record left, or is no policy's any more, since it was judged";
     if (again.record.version !== record.version) return "the record was written while it was being confirmed";
     if (again.policy !== policy) return `policy ${again.policy ?? ""} is in charge of the record by now`;
