@@ -245,10 +245,13 @@ describe("what a policy asks of pods", () => {
     // It evicts as before.
     await untilReason("asks", "Ready", "Ready");
 
-    await policy("asks", {
-      dns: { ndots: 2, libc: "Glibc" },
-      keepalive: { ...keepalive, paths: [{ name: "ipvs", preset: "IPVS" }] },
-    });
+    const paths = [{ name: "ipvs", preset: "IPVS" }] as const;
+    await policy("asks", { dns: { ndots: 2, libc: "Glibc" }, keepalive: { ...keepalive, paths } });
+    // It fits, and finds a dead peer later than etcd forgets one of go-micro's.
+    const late = await untilReason("asks", "KeepaliveNested", "NestedWithWarnings");
+    expect(late.message).toContain("300s + 30s x 5 = 450s, later than the 90s of silence");
+    const sooner = { ...keepalive, time: "60s", interval: "5s", probes: 3 };
+    await policy("asks", { dns: { ndots: 2, libc: "Glibc" }, keepalive: { ...sooner, paths } });
     expect((await untilReason("asks", "KeepaliveNested", "Nested")).status).toBe("True");
     const safe = await untilReason("asks", "DNSSafe", "Safe");
     expect(safe.message).toContain("api.other.svc.cluster.local 8 -> 2");
