@@ -245,7 +245,7 @@ describe("what a policy asks of pods", () => {
     // It evicts as before.
     await untilReason("asks", "Ready", "Ready");
 
-    const paths = [{ name: "ipvs", preset: "IPVS" }] as const;
+    const paths = [{ name: "ipvs", preset: "IPVS" as const }];
     await policy("asks", { dns: { ndots: 2, libc: "Glibc" }, keepalive: { ...keepalive, paths } });
     // It fits, and finds a dead peer later than etcd forgets one of go-micro's.
     const late = await untilReason("asks", "KeepaliveNested", "NestedWithWarnings");
