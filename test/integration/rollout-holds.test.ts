@@ -2,7 +2,7 @@
  * What holds a roll-out back: a policy that is not enforced or asks for none, a window that is closed, and evictions that
  * would fall behind.
  */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type EtcdServer, startEtcd } from "../env/index.ts";
 import { applyRegistry } from "../support/operator-objects.ts";
@@ -53,84 +53,88 @@ async function isDone(shop: Shop): Promise<void> {
   ]);
 }
 
-test("nothing is begun outside the maintenance window, whose hours are those of its time zone", async () => {
-  const shop = await drifted("window");
-  // Tokyo has no summer time: always nine hours ahead.
-  const hour = (fromNow: number): number => new Date(Date.now() + (9 + fromNow) * HOUR_MS).getUTCHours();
-  const window = (fromNow: number) => ({
-    strategy: "Template",
-    maintenanceWindow: { schedule: `0 ${hour(fromNow)} * * *`, timeZone: "Asia/Tokyo", duration: "3h" },
+describe.concurrent("a roll-out", () => {
+  test("nothing is begun outside the maintenance window, whose hours are those of its time zone", async () => {
+    const shop = await drifted("window");
+    // Tokyo has no summer time: always nine hours ahead.
+    const hour = (fromNow: number): number => new Date(Date.now() + (9 + fromNow) * HOUR_MS).getUTCHours();
+    const window = (fromNow: number) => ({
+      strategy: "Template",
+      maintenanceWindow: { schedule: `0 ${hour(fromNow)} * * *`, timeZone: "Asia/Tokyo", duration: "3h" },
+    });
+    // Read as UTC, the first would open in 17 to 18 hours and the second would be closed.
+    await shop.enforce(window(9));
+    const message = await heldBack(shop, "OutsideWindow");
+    const opensAt = new Date(/opens at (\S+)/.exec(message)?.[1] ?? "");
+    expect(opensAt.getTime() - Date.now()).toBeGreaterThan(7 * HOUR_MS);
+    expect(opensAt.getTime() - Date.now()).toBeLessThanOrEqual(9 * HOUR_MS);
+    await shop.enforce(window(-1));
+    await isDone(shop);
   });
-  // Read as UTC, the first would open in 17 to 18 hours and the second would be closed.
-  await shop.enforce(window(9));
-  const message = await heldBack(shop, "OutsideWindow");
-  const opensAt = new Date(/opens at (\S+)/.exec(message)?.[1] ?? "");
-  expect(opensAt.getTime() - Date.now()).toBeGreaterThan(7 * HOUR_MS);
-  expect(opensAt.getTime() - Date.now()).toBeLessThanOrEqual(9 * HOUR_MS);
-  await shop.enforce(window(-1));
-  await isDone(shop);
-});
 
-test("a window that is none is named in the condition, and nothing is begun", async () => {
-  const shop = await drifted("no-window");
-  await shop.enforce({ strategy: "Template", maintenanceWindow: { schedule: "0 2 31 2 8", duration: "3h" } });
-  expect(await heldBack(shop, "InvalidWindow")).toMatch(/^spec\.rollout\.maintenanceWindow\.schedule: "0 2 31 2 8" is/);
-});
-
-test("no death is added while the policy's evictions are held back", async () => {
-  const shop = await drifted("behind");
-  const layouts = [{ layout: "GoMicro" }] as const;
-  await applyRegistry(stage.client, "behind", {
-    endpoints: [`http://127.0.0.1:${await stage.freePort()}`],
-    layouts,
+  test("a window that is none is named in the condition, and nothing is begun", async () => {
+    const shop = await drifted("no-window");
+    await shop.enforce({ strategy: "Template", maintenanceWindow: { schedule: "0 2 31 2 8", duration: "3h" } });
+    expect(await heldBack(shop, "InvalidWindow")).toMatch(
+      /^spec\.rollout\.maintenanceWindow\.schedule: "0 2 31 2 8" is/,
+    );
   });
-  await shop.enforce({ strategy: "Template" }, { registration: { registries: [{ name: "behind" }] } });
-  expect(await heldBack(shop, "EvictionsBehind")).toMatch(/RegistryViewNotFresh: the view of registry behind/);
-  await applyRegistry(stage.client, "behind", { endpoints: etcd.endpoints, layouts });
-  await isDone(shop);
-});
 
-test("in mode Audit nothing is begun, and in mode Enforce it is", async () => {
-  const shop = await drifted("audit");
-  await shop.enforce({ strategy: "Template" }, { mode: "Audit" });
-  expect(await heldBack(shop, "Audit")).toMatch(/spec\.mode is Audit: what differs is reported only$/);
-  await shop.enforce({ strategy: "Template" });
-  await isDone(shop);
-});
+  test("no death is added while the policy's evictions are held back", async () => {
+    const shop = await drifted("behind");
+    const layouts = [{ layout: "GoMicro" }] as const;
+    await applyRegistry(stage.client, "behind", {
+      endpoints: [`http://127.0.0.1:${await stage.freePort()}`],
+      layouts,
+    });
+    await shop.enforce({ strategy: "Template" }, { registration: { registries: [{ name: "behind" }] } });
+    expect(await heldBack(shop, "EvictionsBehind")).toMatch(/RegistryViewNotFresh: the view of registry behind/);
+    await applyRegistry(stage.client, "behind", { endpoints: etcd.endpoints, layouts });
+    await isDone(shop);
+  });
 
-test("in mode Paused no pod is judged and none is evicted, and nobody calls that complete", async () => {
-  const shop = await drifted("mode-paused");
-  const before = await shop.podUids();
-  await shop.enforce({ strategy: "Evict" }, { mode: "Paused" });
-  const { conditions, rollouts } = await shop.untilRolledOut("Audit", operator);
-  expect(rollouts).toMatchObject({ state: "Waiting", pending: 0, done: 0 });
-  expect(conditions).toContainEqual(
-    expect.objectContaining({
-      type: "RolledOut",
-      status: "False",
-      message: "spec.mode is Paused: no pod is judged, and none is replaced",
-    }),
-  );
-  expect(await shop.remembered()).toEqual([]);
-  expect(await shop.podUids()).toEqual(before);
-  await shop.enforce({ strategy: "Evict" });
-  await isDone(shop);
-});
+  test("in mode Audit nothing is begun, and in mode Enforce it is", async () => {
+    const shop = await drifted("audit");
+    await shop.enforce({ strategy: "Template" }, { mode: "Audit" });
+    expect(await heldBack(shop, "Audit")).toMatch(/spec\.mode is Audit: what differs is reported only$/);
+    await shop.enforce({ strategy: "Template" });
+    await isDone(shop);
+  });
 
-test.each([
-  ["strategy None", "none", { strategy: "None" }],
-  ["no spec.rollout", "absent", undefined],
-])("with %s nothing is replaced, while other policies' pods are", async (_, name, rollout) => {
-  const [shop, other] = [await drifted(name), await drifted(`beside-${name}`)];
-  const before = await shop.podUids();
-  await shop.enforce(rollout);
-  const { rollouts } = await shop.untilRolledOut("NotConfigured", operator);
-  expect(rollouts).toBeUndefined();
-  await eventually("its pods are known to differ", async () => (await shop.status()).pods?.drifted === 2);
-  await other.enforce({ strategy: "Template" });
-  await isDone(other);
-  expect(await shop.remembered()).toEqual([]);
-  expect(await shop.podUids()).toEqual(before);
+  test("in mode Paused no pod is judged and none is evicted, and nobody calls that complete", async () => {
+    const shop = await drifted("mode-paused");
+    const before = await shop.podUids();
+    await shop.enforce({ strategy: "Evict" }, { mode: "Paused" });
+    const { conditions, rollouts } = await shop.untilRolledOut("Audit", operator);
+    expect(rollouts).toMatchObject({ state: "Waiting", pending: 0, done: 0 });
+    expect(conditions).toContainEqual(
+      expect.objectContaining({
+        type: "RolledOut",
+        status: "False",
+        message: "spec.mode is Paused: no pod is judged, and none is replaced",
+      }),
+    );
+    expect(await shop.remembered()).toEqual([]);
+    expect(await shop.podUids()).toEqual(before);
+    await shop.enforce({ strategy: "Evict" });
+    await isDone(shop);
+  });
+
+  test.each([
+    ["strategy None", "none", { strategy: "None" }],
+    ["no spec.rollout", "absent", undefined],
+  ])("with %s nothing is replaced, while other policies' pods are", async (_, name, rollout) => {
+    const [shop, other] = [await drifted(name), await drifted(`beside-${name}`)];
+    const before = await shop.podUids();
+    await shop.enforce(rollout);
+    const { rollouts } = await shop.untilRolledOut("NotConfigured", operator);
+    expect(rollouts).toBeUndefined();
+    await eventually("its pods are known to differ", async () => (await shop.status()).pods?.drifted === 2);
+    await other.enforce({ strategy: "Template" });
+    await isDone(other);
+    expect(await shop.remembered()).toEqual([]);
+    expect(await shop.podUids()).toEqual(before);
+  });
 });
 
 test("with --dry-run nothing is begun, and without it is", async () => {

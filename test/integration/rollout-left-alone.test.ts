@@ -1,5 +1,5 @@
 /** What a roll-out leaves alone and reports: workloads it may not read, does not find, or whose new pods would be no other. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Operator } from "../support/operator.ts";
 import { eventually } from "../support/operator-wait.ts";
@@ -56,85 +56,89 @@ test("without config/rollout no workload is read, and nothing is replaced until 
   expect((await shop.pods()).filter(isServing).map(obeys)).toEqual([true, true, true, true]);
 });
 
-test("pods whose Deployment is gone are left alone, also when another has its name", async () => {
-  await permit();
-  const shop = await stage.shop("orphaned");
-  await shop.create("Deployment", "web", 2);
-  await shop.untilSettled("Deployment");
-  const before = await shop.podUids();
-  // Its ReplicaSet stays, with its pods.
-  await stage.client.delete(shop.pathOf("Deployment", "web"), { propagationPolicy: "Orphan" });
-  await eventually("it is gone", async () => (await shop.workloads("Deployment")).length === 0);
-  await shop.enforce({ strategy: "Template" });
-  const reasons = { "Deployment/web": "NotFound: there is no such workload" };
-  expect(await leftAlone(shop, 1)).toEqual(reasons);
+describe.concurrent("with config/rollout", () => {
+  beforeAll(permit);
 
-  await shop.create("Deployment", "web", 2, { selector: { matchLabels: { app: "other" } }, labels: { app: "other" } });
-  await shop.untilSettled("Deployment");
-  await eventually(
-    "it is found to be another's",
-    async () => (await leftAlone(shop, 1))["Deployment/web"]?.startsWith("NotItsPods: ") === true,
-    60_000,
-  );
-  expect((await shop.workload("Deployment", "web")).metadata.generation).toBe(1);
-  expect(await shop.podUids()).toEqual(expect.arrayContaining(before));
-});
+  test("pods whose Deployment is gone are left alone, also when another has its name", async () => {
+    const shop = await stage.shop("orphaned");
+    await shop.create("Deployment", "web", 2);
+    await shop.untilSettled("Deployment");
+    const before = await shop.podUids();
+    // Its ReplicaSet stays, with its pods.
+    await stage.client.delete(shop.pathOf("Deployment", "web"), { propagationPolicy: "Orphan" });
+    await eventually("it is gone", async () => (await shop.workloads("Deployment")).length === 0);
+    await shop.enforce({ strategy: "Template" });
+    const reasons = { "Deployment/web": "NotFound: there is no such workload" };
+    expect(await leftAlone(shop, 1)).toEqual(reasons);
 
-test("a workload is left alone where its pods alone were given to the policy", async () => {
-  await permit();
-  const shop = await stage.shop("by-hand");
-  await shop.create("Deployment", "labelled", 2);
-  const labels = { app: "ignored", team: "by-hand" };
-  await shop.create("Deployment", "ignored", 2, { labels, annotations: { "hygeia.dev/ignore": "true" } });
-  await shop.untilSettled("Deployment");
-  const before = await shop.podUids();
-  for (const { metadata } of await shop.pods()) {
-    const given = { labels: { team: "by-hand" }, annotations: { "hygeia.dev/ignore": null } };
-    await stage.client.patch(`${shop.podsPath}/${metadata.name}`, { metadata: given });
-  }
-  await shop.enforce({ strategy: "Template" }, { match: { podSelector: { matchLabels: { team: "by-hand" } } } });
-  expect(await leftAlone(shop, 2)).toEqual({
-    "Deployment/labelled": "PolicyNotInCharge: the policy would not be in charge of its new pods",
-    "Deployment/ignored": "TemplateExempt: its new pods would be exempt (dns: OptedOut)",
-  });
-  const workloads = await shop.workloads("Deployment");
-  expect(workloads.map(({ metadata }) => metadata.generation)).toEqual([1, 1]);
-  expect(await shop.podUids()).toEqual(before);
-});
-
-test("bare pods, DaemonSets, Jobs and StatefulSets with OnDelete are reported, and never replaced", async () => {
-  await permit();
-  const shop = await stage.shop("kinds");
-  const labels = { app: "x" };
-  const template = { metadata: { labels }, spec: POD_SPEC };
-  const selector = { matchLabels: labels };
-  const apps = `/apis/apps/v1/namespaces/${shop.name}`;
-  await shop.create("StatefulSet", "by-hand", 2, { updateStrategy: { type: "OnDelete" } });
-  await stage.client.create(`${apps}/daemonsets`, { metadata: { name: "log" }, spec: { selector, template } });
-  await stage.client.create(`${apps}/replicasets`, { metadata: { name: "set" }, spec: { selector, template } });
-  await stage.client.create(`/apis/batch/v1/namespaces/${shop.name}/jobs`, {
-    metadata: { name: "once" },
-    spec: { template: { spec: { ...POD_SPEC, restartPolicy: "Never" } } },
-  });
-  await eventually("the namespace takes a bare pod", () =>
-    stage.client.create(shop.podsPath, { metadata: { name: "bare" }, spec: POD_SPEC }),
-  );
-  await eventually("all run", async () => {
-    const pods = await shop.pods();
-    return pods.length === 6 && pods.every(isServing);
-  });
-  const before = await shop.podUids();
-  for (const strategy of ["Template", "Evict"]) {
-    await shop.enforce({ strategy });
-    expect(await leftAlone(shop, 5)).toEqual({
-      "Pod/bare": "NotRolledOutByKind: a pod that no workload makes is not replaced: do it by hand",
-      "DaemonSet/log": "NotRolledOutByKind: pods of a DaemonSet are not replaced: do it by hand",
-      "Job/once": "NotRolledOutByKind: pods of a Job are not replaced: do it by hand",
-      "ReplicaSet/set": "NotRolledOutByKind: pods of a ReplicaSet are not replaced: do it by hand",
-      "StatefulSet/by-hand": "OnDelete: its strategy is OnDelete: replace its pods by hand",
+    await shop.create("Deployment", "web", 2, {
+      selector: { matchLabels: { app: "other" } },
+      labels: { app: "other" },
     });
-  }
-  expect(await shop.podUids()).toEqual(before);
-  expect((await shop.pods()).some(obeys)).toBe(false);
-  expect((await shop.workload("StatefulSet", "by-hand")).metadata.generation).toBe(1);
+    await shop.untilSettled("Deployment");
+    await eventually(
+      "it is found to be another's",
+      async () => (await leftAlone(shop, 1))["Deployment/web"]?.startsWith("NotItsPods: ") === true,
+      60_000,
+    );
+    expect((await shop.workload("Deployment", "web")).metadata.generation).toBe(1);
+    expect(await shop.podUids()).toEqual(expect.arrayContaining(before));
+  });
+
+  test("a workload is left alone where its pods alone were given to the policy", async () => {
+    const shop = await stage.shop("by-hand");
+    await shop.create("Deployment", "labelled", 2);
+    const labels = { app: "ignored", team: "by-hand" };
+    await shop.create("Deployment", "ignored", 2, { labels, annotations: { "hygeia.dev/ignore": "true" } });
+    await shop.untilSettled("Deployment");
+    const before = await shop.podUids();
+    for (const { metadata } of await shop.pods()) {
+      const given = { labels: { team: "by-hand" }, annotations: { "hygeia.dev/ignore": null } };
+      await stage.client.patch(`${shop.podsPath}/${metadata.name}`, { metadata: given });
+    }
+    await shop.enforce({ strategy: "Template" }, { match: { podSelector: { matchLabels: { team: "by-hand" } } } });
+    expect(await leftAlone(shop, 2)).toEqual({
+      "Deployment/labelled": "PolicyNotInCharge: the policy would not be in charge of its new pods",
+      "Deployment/ignored": "TemplateExempt: its new pods would be exempt (dns: OptedOut)",
+    });
+    const workloads = await shop.workloads("Deployment");
+    expect(workloads.map(({ metadata }) => metadata.generation)).toEqual([1, 1]);
+    expect(await shop.podUids()).toEqual(before);
+  });
+
+  test("bare pods, DaemonSets, Jobs and StatefulSets with OnDelete are reported, and never replaced", async () => {
+    const shop = await stage.shop("kinds");
+    const labels = { app: "x" };
+    const template = { metadata: { labels }, spec: POD_SPEC };
+    const selector = { matchLabels: labels };
+    const apps = `/apis/apps/v1/namespaces/${shop.name}`;
+    await shop.create("StatefulSet", "by-hand", 2, { updateStrategy: { type: "OnDelete" } });
+    await stage.client.create(`${apps}/daemonsets`, { metadata: { name: "log" }, spec: { selector, template } });
+    await stage.client.create(`${apps}/replicasets`, { metadata: { name: "set" }, spec: { selector, template } });
+    await stage.client.create(`/apis/batch/v1/namespaces/${shop.name}/jobs`, {
+      metadata: { name: "once" },
+      spec: { template: { spec: { ...POD_SPEC, restartPolicy: "Never" } } },
+    });
+    await eventually("the namespace takes a bare pod", () =>
+      stage.client.create(shop.podsPath, { metadata: { name: "bare" }, spec: POD_SPEC }),
+    );
+    await eventually("all run", async () => {
+      const pods = await shop.pods();
+      return pods.length === 6 && pods.every(isServing);
+    });
+    const before = await shop.podUids();
+    for (const strategy of ["Template", "Evict"]) {
+      await shop.enforce({ strategy });
+      expect(await leftAlone(shop, 5)).toEqual({
+        "Pod/bare": "NotRolledOutByKind: a pod that no workload makes is not replaced: do it by hand",
+        "DaemonSet/log": "NotRolledOutByKind: pods of a DaemonSet are not replaced: do it by hand",
+        "Job/once": "NotRolledOutByKind: pods of a Job are not replaced: do it by hand",
+        "ReplicaSet/set": "NotRolledOutByKind: pods of a ReplicaSet are not replaced: do it by hand",
+        "StatefulSet/by-hand": "OnDelete: its strategy is OnDelete: replace its pods by hand",
+      });
+    }
+    expect(await shop.podUids()).toEqual(before);
+    expect((await shop.pods()).some(obeys)).toBe(false);
+    expect((await shop.workload("StatefulSet", "by-hand")).metadata.generation).toBe(1);
+  });
 });
