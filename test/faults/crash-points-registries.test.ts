@@ -120,6 +120,9 @@ describe.each([
       stop.release();
       await operator.restart();
       await operator.untilReady();
+      // Nothing but that it may have any address keeps its entry meanwhile.
+      await stage.untilCaughtUp(operator);
+      await stage.untilJudgedAgain(operator);
       await stage.fixture.startPod(heir.pod);
       living += 1;
 
