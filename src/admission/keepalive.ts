@@ -4,6 +4,7 @@ import { podSecurityObjection } from "./pod-security.ts";
 import type { PodShape } from "./pod-shape.ts";
 import { canonicalSysctl } from "./sysctl-name.ts";
 import type { PatchOperation, Site, Skipped, Sysctl } from "./types.ts";
+import { staysOff } from "./unsuitable-nodes.ts";
 
 const part = "keepalive";
 
@@ -52,7 +53,10 @@ function obstacleTo(wanted: readonly Sysctl[], pod: PodShape, site: Site): Omit<
   }
   const security = podSecurityObjection(wanted, site);
   if (security !== undefined) return { reason: "PodSecurity", message: security };
-  if (site.sysctlObstacle !== undefined) return site.sysctlObstacle;
+  if (site.sysctlObstacle !== undefined && !staysOff(pod, site.sysctlObstacle.nodeLabels)) {
+    const { reason, message } = site.sysctlObstacle;
+    return { reason, message };
+  }
   if (pod.runtimeClassName !== "") {
     const message = `whether runtime class ${pod.runtimeClassName} sets sysctls is not known`;
     return { reason: "RuntimeClass", message };

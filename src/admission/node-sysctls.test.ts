@@ -6,7 +6,11 @@ const KEEPALIVE = ["time", "intvl", "probes"].map((what) => ({ name: `net.ipv4.t
 const FIN = [...KEEPALIVE, { name: "net.ipv4.tcp_fin_timeout", value: "30" }];
 
 function node(kubeletVersion: string, kernelVersion: string, operatingSystem = "linux") {
-  return { name: "n1", system: { operatingSystem, kubeletVersion, kernelVersion } };
+  return {
+    name: "n1",
+    labels: { version: kubeletVersion },
+    system: { operatingSystem, kubeletVersion, kernelVersion },
+  };
 }
 
 const good = { ...node("v1.36.3", "6.1.0-18-amd64"), name: "n0" };
@@ -70,5 +74,18 @@ describe("a pod with keepalive sysctls", () => {
   it.each(Object.entries(table))("%s", (_, { nodes, sysctls = KEEPALIVE, obstacle }) => {
     const found = sysctlObstacle(nodes, sysctls);
     expect(found && `${found.reason}: ${found.message}`).toBe(obstacle);
+  });
+});
+
+describe("the obstacle tells the labels", () => {
+  const labelsOf = (...nodes: (typeof good)[]) => sysctlObstacle(nodes, KEEPALIVE)?.nodeLabels;
+
+  it("of all nodes that could fail the pod, for whatever reason, and of no others", () => {
+    const labels = labelsOf(good, node("v1.28.0", "6.1.0"), node("odd", "6.1.0"), node("v1.27.0", "10", "windows"));
+    expect(labels).toEqual(new Map([["version", { values: ["odd", "v1.28.0"], onAll: true }]]));
+  });
+
+  it("of none where no node is known", () => {
+    expect(sysctlObstacle([], KEEPALIVE)).toMatchObject({ reason: "NodesUnknown", nodeLabels: undefined });
   });
 });

@@ -26,6 +26,13 @@ export interface ContainerShape {
   readonly preStopSleep: number | undefined;
 }
 
+/** A requirement of `spec.affinity` on the labels of a node. */
+export interface NodeRequirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values: readonly string[];
+}
+
 /** The parts of a pod that admission reads. What is `null` in JSON is absent, as it is for the API server. */
 export interface PodShape {
   readonly annotations: Readonly<Record<string, string>> | undefined;
@@ -34,6 +41,9 @@ export interface PodShape {
   /** It has a user namespace of its own (`hostUsers: false`). */
   readonly userNamespace: boolean;
   readonly windows: boolean;
+  readonly nodeSelector: Readonly<Record<string, string>>;
+  /** The terms of the required node affinity, of which one is to be met; only what they ask of labels. */
+  readonly nodeTerms: readonly (readonly NodeRequirement[])[];
   readonly runtimeClassName: string;
   /** As it stands in the pod, `ClusterFirst` when it does not. */
   readonly dnsPolicy: string;
@@ -74,6 +84,8 @@ function shapeOf(pod: Json): PodShape {
     hostNetwork: optional(spec["hostNetwork"], boolean) ?? false,
     userNamespace: optional(spec["hostUsers"], boolean) === false,
     windows: [os["name"], selector["kubernetes.io/os"], selector["beta.kubernetes.io/os"]].includes("windows"),
+    nodeSelector: selector,
+    nodeTerms: nodeTermsOf(spec["affinity"]),
     runtimeClassName: optional(spec["runtimeClassName"], string) ?? "",
     dnsPolicy: optional(spec["dnsPolicy"], string) ?? "ClusterFirst",
     dnsConfig: optional(spec["dnsConfig"], dnsConfigOf),
@@ -83,6 +95,18 @@ function shapeOf(pod: Json): PodShape {
     containers: containersOf(spec, "containers"),
     initContainers: containersOf(spec, "initContainers"),
   };
+}
+
+function nodeTermsOf(affinity: unknown): NodeRequirement[][] {
+  const nodes = optional(optional(affinity, object)?.["nodeAffinity"], object);
+  const required = optional(nodes?.["requiredDuringSchedulingIgnoredDuringExecution"], object);
+  const terms = optional(required?.["nodeSelectorTerms"], list) ?? [];
+  return terms.map((term) => (optional(object(term)["matchExpressions"], list) ?? []).map(requirementOf));
+}
+
+function requirementOf(value: unknown): NodeRequirement {
+  const { key, operator, values } = object(value);
+  return { key: string(key), operator: string(operator), values: (optional(values, list) ?? []).map(string) };
 }
 
 function dnsConfigOf(value: unknown): DnsConfigShape {

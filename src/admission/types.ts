@@ -83,10 +83,23 @@ export interface Skipped {
   readonly message: string;
 }
 
+/** What the nodes that must not get a pod have under one label. */
+export interface NodeLabel {
+  /** Each once, sorted; undefined where there are too many to look at. */
+  readonly values: readonly string[] | undefined;
+  /** All of these nodes have the label. */
+  readonly onAll: boolean;
+}
+
 export interface SysctlObstacle {
   readonly reason: Extract<SkipReason, "NodeTooOld" | "NodesUnknown" | "NamespaceUnknown" | "ViewNotFresh">;
   /** For a person. */
   readonly message: string;
+  /**
+   * By name, the labels of all nodes that are the obstacle: there is none for a pod that they keep off these nodes.
+   * Undefined where no pod can be told apart by them.
+   */
+  readonly nodeLabels?: ReadonlyMap<string, NodeLabel> | undefined;
 }
 
 /** Where a pod is going to run, as far as it decides what it may be given. */

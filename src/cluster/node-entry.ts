@@ -56,6 +56,9 @@ export class NodeEntry implements NodeState {
   get outOfService(): boolean {
     return this.#record.outOfService;
   }
+  get labels(): Readonly<Record<string, string>> {
+    return this.#record.labels;
+  }
   get system(): NodeSystem {
     return this.#record.system;
   }

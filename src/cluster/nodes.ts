@@ -1,5 +1,5 @@
 import type { Change } from "../kube/types.ts";
-import { sameList } from "./compare.ts";
+import { sameList, sameMap } from "./compare.ts";
 import type { HostAddresses } from "./host-addresses.ts";
 import { NodeEntry } from "./node-entry.ts";
 import { PodNetwork } from "./pod-network.ts";
@@ -171,6 +171,7 @@ function sameMeaning(a: NodeRecord, b: NodeRecord): boolean {
     a.ready === b.ready &&
     a.outOfService === b.outOfService &&
     a.system === b.system &&
+    sameMap(a.labels, b.labels) &&
     sameList(a.addresses, b.addresses) &&
     sameList(a.podCIDRs, b.podCIDRs)
   );

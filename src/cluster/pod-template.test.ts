@@ -60,6 +60,31 @@ describe("the template of a pod", () => {
     });
   });
 
+  it("keeps what may keep the pod off nodes, but for the names of nodes", () => {
+    const preferred = [{ weight: 1, preference: {} }];
+    const of = (node: string) => {
+      const pool = [{ key: "pool", operator: "In", values: ["new"] }];
+      const matchFields = [{ key: "metadata.name", operator: "In", values: [node] }];
+      const terms = [{ matchExpressions: pool, matchFields }, { matchFields }];
+      const required = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } };
+      const nodeAffinity = { ...required, preferredDuringSchedulingIgnoredDuringExecution: preferred };
+      return templateOf({ spec: { containers: [], affinity: { nodeAffinity, podAntiAffinity: {} } } });
+    };
+    expect(JSON.parse(of("n1"))).toMatchObject({
+      spec: {
+        affinity: {
+          nodeAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: {
+              nodeSelectorTerms: [{ matchExpressions: [{ key: "pool", operator: "In", values: ["new"] }] }, {}],
+            },
+          },
+        },
+      },
+    });
+    expect(of("n1")).not.toContain("preferred");
+    expect(of("n1")).toBe(of("n2"));
+  });
+
   it("is one for all pods of a workload", () => {
     const pod = (name: string) => ({ metadata: { name, uid: name }, spec: { containers: [container("app")] } });
     expect(templateOf(pod("a"))).toBe(templateOf(pod("b")));

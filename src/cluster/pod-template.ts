@@ -49,12 +49,24 @@ export function templateOf(raw: unknown): PodTemplate {
     metadata: { ...ifAny("labels", labels), ...ifAny("annotations", { ...kept, ...mirror }) },
     spec: {
       ...pick(spec, keptFields),
+      ...affinityOf(spec["affinity"]),
       ...(sysctls === undefined ? {} : { securityContext: { sysctls } }),
       containers: containersOf(spec["containers"]),
       ...ifAny("initContainers", initContainers),
     },
   });
   return templates.get(text, () => text);
+}
+
+/** What of it may keep a pod off nodes, but for names of nodes: a DaemonSet's pods have another one each. */
+function affinityOf(value: unknown): Json {
+  const required = objectOf(
+    objectOf(objectOf(value)["nodeAffinity"])["requiredDuringSchedulingIgnoredDuringExecution"],
+  );
+  const terms = listOf(required["nodeSelectorTerms"]).map((term) => pick(objectOf(term), ["matchExpressions"]));
+  if (terms.length === 0) return {};
+  const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } };
+  return { affinity: { nodeAffinity } };
 }
 
 function containersOf(value: unknown): Json[] {

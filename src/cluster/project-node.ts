@@ -1,6 +1,6 @@
 import type { ObjectIdentity } from "../kube/types.ts";
 import { parseCidr } from "../net/address.ts";
-import { canonicalIps, hasCondition, identityOf, sharedList } from "./project.ts";
+import { canonicalIps, hasCondition, identityOf, sharedLabels, sharedList } from "./project.ts";
 import { InternPool } from "./intern.ts";
 import type { RawNode } from "./raw.ts";
 import type { NodeSystem } from "./types.ts";
@@ -17,6 +17,7 @@ export interface NodeRecord extends ObjectIdentity {
   readonly addresses: readonly string[];
   /** Canonical, host bits cleared. */
   readonly podCIDRs: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
   readonly system: NodeSystem;
 }
 
@@ -34,6 +35,7 @@ export function projectNode(raw: unknown): NodeRecord {
     outOfService: spec?.taints?.some((taint) => taint.key === "node.kubernetes.io/out-of-service") ?? false,
     addresses: sharedList(canonicalIps((status?.addresses ?? []).map((entry) => entry.address))),
     podCIDRs: sharedList([...networks]),
+    labels: sharedLabels(metadata?.labels, metadata?.name ?? ""),
     system: systemOf(status?.nodeInfo ?? {}),
   };
 }

@@ -132,6 +132,8 @@ export interface NodeState {
   readonly podCIDRs: readonly string[];
   /** Taint node.kubernetes.io/out-of-service: an administrator vouches that nothing runs there any more. */
   readonly outOfService: boolean;
+  /** Without a prototype. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly system: NodeSystem;
 }
 

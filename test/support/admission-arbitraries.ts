@@ -62,6 +62,17 @@ const container = fc.record(
   { requiredKeys: ["name", "image"] },
 );
 
+const nodeKey = fc.constantFrom("pool", "zone", "kubernetes.io/hostname", "disk");
+const nodeRequirement = fc.oneof(
+  fc.record({
+    key: nodeKey,
+    operator: fc.constantFrom("In", "NotIn"),
+    values: fc.uniqueArray(fc.constantFrom("new", "old", "a"), { minLength: 1, maxLength: 2 }),
+  }),
+  fc.record({ key: nodeKey, operator: fc.constantFrom("Exists", "DoesNotExist") }),
+  fc.record({ key: nodeKey, operator: fc.constant("Gt"), values: fc.constant(["3"]) }),
+);
+
 const spec = fc.record(
   {
     containers: fc.uniqueArray(container, { minLength: 1, maxLength: 3, selector: ({ name }) => name }),
@@ -69,7 +80,15 @@ const spec = fc.record(
     hostNetwork: fc.boolean(),
     hostUsers: fc.boolean(),
     os: fc.constantFrom({ name: "linux" }, { name: "windows" }),
-    nodeSelector: fc.constantFrom<object>({}, { "kubernetes.io/os": "linux" }),
+    nodeSelector: fc.constantFrom<object>({}, { "kubernetes.io/os": "linux" }, { pool: "new" }, { pool: "old" }),
+    affinity: fc
+      .array(fc.record({ matchExpressions: fc.array(nodeRequirement, { minLength: 1, maxLength: 2 }) }), {
+        minLength: 1,
+        maxLength: 2,
+      })
+      .map((nodeSelectorTerms) => ({
+        nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+      })),
     runtimeClassName: fc.constantFrom("", "kata"),
     dnsPolicy: fc.constantFrom("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
     dnsConfig: fc.record(
@@ -156,6 +175,22 @@ export const arbitrarySite: fc.Arbitrary<Site> = fc.record({
   ),
   serverMinor: fc.integer({ min: 27, max: 37 }),
   clusterNameservers: maybe(fc.constantFrom<readonly string[]>(["10.96.0.10"], ["10.96.0.10", "2001:db8::1"], [])),
-  sysctlObstacle: maybe(fc.constant({ reason: "NodeTooOld", message: "node n1 has kubelet v1.28.3" } as const)),
+  sysctlObstacle: maybe(
+    fc.record({
+      reason: fc.constant("NodeTooOld"),
+      message: fc.constant("node n1 has kubelet v1.28.3"),
+      nodeLabels: maybe(
+        fc
+          .dictionary(
+            nodeKey,
+            fc.record({
+              values: maybe(fc.uniqueArray(fc.constantFrom("old", "older", "a"), { minLength: 1 })),
+              onAll: fc.boolean(),
+            }),
+          )
+          .map((labels) => new Map(Object.entries(labels))),
+      ),
+    }),
+  ),
   engineObjection: maybe(fc.constant("no sysctls")),
 });

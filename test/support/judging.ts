@@ -86,6 +86,7 @@ export function node(fields: Partial<NodeState> = {}): NodeState {
     addresses: ["192.168.0.1"],
     podCIDRs: ["10.42.0.0/24"],
     outOfService: false,
+    labels: {},
     system: { operatingSystem: "linux", kubeletVersion: "v1.36.3", kernelVersion: "6.1.0" },
     ...fields,
   };

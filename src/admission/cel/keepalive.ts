@@ -3,6 +3,7 @@ import type { Sysctl } from "../types.ts";
 import { add, firstOf, isOurs, when } from "./common.ts";
 import { celMaps, celString, celStrings } from "./literal.ts";
 import type { CelPart, Facts } from "./types.ts";
+import { celNodesAvoided } from "./unsuitable-nodes.ts";
 
 /** Takes the place of a slash while slashes and dots change places; no sysctl has it in its name. */
 const BETWEEN = celString("\u0001");
@@ -28,6 +29,7 @@ export function celKeepalive(wanted: readonly Sysctl[], facts: Facts): CelPart {
       { name: "keepalive_holds", expression: `variables.keepalive_wanted.all(w, ${isPresent})` },
       { name: "keepalive_refused", expression: podSecurity(wanted, facts) },
       { name: "keepalive_authors", expression: `variables.keepalive_present.exists(p, ${isAuthors})` },
+      ...celNodesAvoided(facts.sysctlObstacle?.nodeLabels),
       { name: "keepalive_skip", expression: skipOf(facts) },
       { name: "keepalive_changes", expression: `${active} && !variables.keepalive_holds` },
       {
@@ -55,7 +57,7 @@ function skipOf({ sysctlObstacle, sysctlNamespaces }: Facts): string {
     ["variables.keepalive_holds", '""'],
     ["object.spec.?hostNetwork.orValue(false)", '"HostNetwork"'],
     ["variables.keepalive_refused", '"PodSecurity"'],
-    [`${sysctlObstacle !== undefined}`, celString(sysctlObstacle?.reason ?? "")],
+    [`${sysctlObstacle !== undefined} && !variables.nodes_avoided`, celString(sysctlObstacle?.reason ?? "")],
     ['object.spec.?runtimeClassName.orValue("") != ""', '"RuntimeClass"'],
     ["!object.spec.?hostUsers.orValue(true)", '"UserNamespace"'],
     ["variables.keepalive_authors", '"SetByAuthor"'],

@@ -190,3 +190,12 @@ test("who could refuse the sysctls is named where they are wanted, unless a node
   const sysctlObstacle = { reason: "NodeTooOld", message: "n1" } as const;
   expect(left({ keepalive }, { sysctlObstacle })).toEqual(["spec.keepalive: NodeTooOld: n1"]);
 });
+
+test("where pods can be kept off the nodes that stand in the way, this is said", () => {
+  const nodeLabels = new Map([["pool", { values: ["old"], onAll: true }]]);
+  const sysctlObstacle = { reason: "NodeTooOld", message: "n1", nodeLabels } as const;
+  const keepalive = { time: "300s", interval: "30s", probes: 3 };
+  expect(desired({ shop: { keepalive } }, { factsFor: () => ({ ...FACTS, sysctlObstacle }) })[0]?.leftOut).toEqual([
+    "spec.keepalive: NodeTooOld: n1; pods that their node selector or affinity keeps away have them",
+  ]);
+});

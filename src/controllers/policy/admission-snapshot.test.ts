@@ -32,9 +32,9 @@ function setUp(...specs: Record<string, unknown>[]) {
   policies.apply(specs.map((spec, i) => ({ type: "Added", object: policy(`p${i}`, spec), createdAfter: 0 })));
   const sites = new Sites({ cluster: cluster.view, dns, server, objections, clock: cluster.clock });
   const snapshot = (dryRun = false) => new PolicyAdmissionSnapshot(policies, sites, dryRun);
-  const node = (kubeletVersion: string) =>
+  const node = (kubeletVersion: string, labels = {}) =>
     cluster.nodes.set({
-      metadata: { name: "n1", uid: "n1", resourceVersion: "1" },
+      metadata: { name: "n1", uid: "n1", resourceVersion: "1", labels },
       status: { nodeInfo: { operatingSystem: "linux", kubeletVersion, kernelVersion: "6.1.0" } },
     });
   return { cluster, dns, server, objections, policies, snapshot, node };
@@ -132,6 +132,15 @@ describe("where the pod will run", () => {
     expect(siteOf(parts)?.sysctlObstacle?.reason).toBe("NodeTooOld");
     parts.node("v1.29.0");
     expect(siteOf(parts)?.sysctlObstacle).toBeUndefined();
+  });
+
+  test("has an obstacle that names the labels of the node as they are now", () => {
+    const parts = setUp({ keepalive: KEEPALIVE });
+    const poolOf = () => siteOf(parts)?.sysctlObstacle?.nodeLabels?.get("pool")?.values;
+    parts.node("v1.28.9", { pool: "old" });
+    expect(poolOf()).toEqual(["old"]);
+    parts.node("v1.28.9", { pool: "new" });
+    expect(poolOf()).toEqual(["new"]);
   });
 
   test("may refuse sysctls in a namespace that is not known yet, though a policy is in charge of every namespace", () => {

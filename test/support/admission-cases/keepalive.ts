@@ -1,4 +1,32 @@
+import type { Site } from "../../../src/admission/types.ts";
 import { type AdmissionCase, KEEPALIVE, SITE, SYSCTLS, enforcing, RESTRICTED, pod, row, sysctls } from "./case.ts";
+
+/** Where the nodes of one pool are too old. */
+const OLD_POOL: Site = {
+  ...SITE,
+  sysctlObstacle: {
+    reason: "NodeTooOld",
+    message: "node n1 has kubelet v1.28.3",
+    nodeLabels: new Map([
+      ["kubernetes.io/hostname", { values: undefined, onAll: true }],
+      ["kubernetes.io/os", { values: ["linux"], onAll: true }],
+      ["pool", { values: ["old"], onAll: true }],
+      ["spot", { values: ["false", "true"], onAll: false }],
+    ]),
+  },
+};
+
+const requirement = (key: string, operator: string, ...values: string[]): object => ({
+  key,
+  operator,
+  ...(values.length === 0 ? {} : { values }),
+});
+
+/** Terms of a required node affinity. */
+function affinity(...terms: object[][]): Readonly<Record<string, unknown>> {
+  const nodeSelectorTerms = terms.map((matchExpressions) => ({ matchExpressions }));
+  return { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } } } };
+}
 
 export const keepaliveCases = {
   "the sysctls are set where the pod has no security context": row({
@@ -105,6 +133,59 @@ export const keepaliveCases = {
     pod: pod(),
     policy: KEEPALIVE,
     site: { ...SITE, sysctlObstacle: { reason: "NodeTooOld", message: "node n1 has kubelet v1.28.3" } },
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
+  "a pod that its node selector keeps off the nodes that are too old has them": row({
+    pod: pod({ nodeSelector: { pool: "new" } }),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    expected: pod({ nodeSelector: { pool: "new" }, ...sysctls(...SYSCTLS) }),
+  }),
+  "a pod that its node selector sends to the nodes that are too old has none": row({
+    pod: pod({ nodeSelector: { pool: "old" } }),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
+  "a pod that asks for nothing but Linux could come to the nodes that are too old": row({
+    pod: pod({ nodeSelector: { "kubernetes.io/os": "linux" } }),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
+  "a pod whose affinity keeps it off the nodes that are too old has them": row({
+    pod: pod(affinity([requirement("pool", "NotIn", "old")], [requirement("disk", "Exists")])),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    expected: pod({
+      ...affinity([requirement("pool", "NotIn", "old")], [requirement("disk", "Exists")]),
+      ...sysctls(...SYSCTLS),
+    }),
+  }),
+  "a pod with one term of its affinity that the nodes meet has none": row({
+    pod: pod(affinity([requirement("pool", "NotIn", "old")], [requirement("kubernetes.io/os", "Exists")])),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
+  "a pod that only prefers other nodes has none": row({
+    pod: pod({
+      affinity: {
+        nodeAffinity: {
+          preferredDuringSchedulingIgnoredDuringExecution: [
+            { weight: 1, preference: { matchExpressions: [requirement("pool", "In", "new")] } },
+          ],
+        },
+      },
+    }),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
+  "a label with too many values on the nodes that are too old tells no pod apart": row({
+    pod: pod({ nodeSelector: { "kubernetes.io/hostname": "n99" } }),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
     skipped: [["keepalive", "NodeTooOld"]],
   }),
   "without known nodes no sysctl is set": row({

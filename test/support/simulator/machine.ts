@@ -340,6 +340,7 @@ export class Machine {
       outOfService: false,
       addresses: [this.address],
       podCIDRs: [`${this.#network}.0/24`],
+      labels: {},
       system: { operatingSystem: "linux", kubeletVersion: "v1.36.3", kernelVersion: "6.1.0" },
     });
     this.#world.story.tell([this.name], `api: ${this.name} joins`);
