@@ -168,6 +168,32 @@ export const keepaliveCases = {
     site: OLD_POOL,
     skipped: [["keepalive", "NodeTooOld"]],
   }),
+  "a pod whose affinity asks for another pool or for none has them": row({
+    pod: pod(affinity([requirement("pool", "In", "new", "newest")], [requirement("pool", "DoesNotExist")])),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    expected: pod({
+      ...affinity([requirement("pool", "In", "new", "newest")], [requirement("pool", "DoesNotExist")]),
+      ...sysctls(...SYSCTLS),
+    }),
+  }),
+  "an affinity that some or all of the nodes may meet keeps a pod off none of them": row({
+    pod: pod(
+      affinity([
+        requirement("spot", "NotIn", "false", "true"),
+        requirement("spot", "DoesNotExist"),
+        requirement("spot", "Exists"),
+        requirement("pool", "NotIn", "new"),
+        requirement("pool", "In", "new", "old"),
+        requirement("kubernetes.io/hostname", "In", "n99"),
+        requirement("kubernetes.io/hostname", "NotIn", "n1"),
+        requirement("cores", "Gt", "8"),
+      ]),
+    ),
+    policy: KEEPALIVE,
+    site: OLD_POOL,
+    skipped: [["keepalive", "NodeTooOld"]],
+  }),
   "a pod that only prefers other nodes has none": row({
     pod: pod({
       affinity: {
