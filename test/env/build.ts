@@ -130,6 +130,14 @@ async function requireGo(label: string): Promise<string> {
   return go;
 }
 
+/** The directory of a module that a component is built from, with what it has besides programs. Fetched if need be. */
+export async function moduleDirectory(component: string, module: string): Promise<string> {
+  const go = await requireGo(component);
+  const options = { cwd: sourceOf(component), env: { ...process.env, ...GO_ENVIRONMENT }, maxBuffer: 1 << 26 };
+  await execute(go, ["mod", "download", module], options);
+  return (await execute(go, ["list", "-m", "-f", "{{.Dir}}", module], options)).stdout.trim();
+}
+
 /** How many packages a build consists of; fetches their source. */
 async function countPackages(go: string, cwd: string, packages: readonly string[]): Promise<number> {
   const options = { cwd, env: { ...process.env, ...GO_ENVIRONMENT }, maxBuffer: 1 << 26 };

@@ -27,6 +27,8 @@ const kubernetesVariables = {
   "k8s.io/component-base/version.gitMinor": String(KUBERNETES_MINOR),
 };
 
+export const CERT_MANAGER_VERSION = "1.21.2";
+
 const GO_COMPONENTS = [
   {
     name: "kubernetes",
@@ -61,6 +63,12 @@ const GO_COMPONENTS = [
       ctr: "github.com/containerd/containerd/v2/cmd/ctr",
     },
     variables: { "github.com/containerd/containerd/v2/version.Version": "2.4.2" },
+  },
+  {
+    name: "cert-manager",
+    version: `${CERT_MANAGER_VERSION}-${digestOf("cert-manager")}`,
+    programs: { "cert-manager": "hygeia.dev/cert-manager" },
+    variables: {},
   },
   // Our own: what is kept of an older source is not found.
   { name: "probe", version: digestOf("probe"), programs: { probe: "hygeia.dev/probe" }, variables: {} },

@@ -53,41 +53,6 @@ async function authorityInSecret(): Promise<string> {
   return Buffer.from(data["ca.crt"] ?? "", "base64").toString();
 }
 
-/** The certificate that a replica shows to a new connection. */
-async function leafOf({ webhook }: WebhookReplica): Promise<X509Certificate> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: "127.0.0.1", port: webhook.port ?? 0, rejectUnauthorized: false }, () => {
-      resolve(socket.getPeerX509Certificate() as X509Certificate);
-      socket.destroy();
-    });
-    socket.once("error", reject);
-  });
-}
-
-async function isIssuedBy(replica: WebhookReplica, authority: string): Promise<boolean> {
-  return (await leafOf(replica)).checkIssued(new X509Certificate(authority));
-}
-
-/** Goes on creating pods, a few at a time, and looks at each, until it is told to stop. */
-function createContinuously(): { readonly stop: () => Promise<{ created: number; unchanged: number }> } {
-  const figures = { created: 0, unchanged: 0 };
-  let stopped = false;
-  const creating = Array.from({ length: 4 }, async () => {
-    while (!stopped) {
-      const pod = await stage.createPod("shop", {}, {}, { dryRun: "All" });
-      figures.created += 1;
-      if (!isMutated(pod)) figures.unchanged += 1;
-    }
-  });
-  return {
-    stop: async () => {
-      stopped = true;
-      await Promise.all(creating);
-      return figures;
-    },
-  };
-}
-
 describe("certificates of our own", () => {
   test("replicas that start at the same time agree on one authority, and serve a leaf each", async () => {
     const replicas = await Promise.all([1, 2, 3, 4].map(() => stage.startReplica()));
@@ -166,7 +131,7 @@ describe("certificates of our own", () => {
       await Promise.all(replicas.map((replica) => replica.untilReady()));
       await stage.untilMutating("shop");
       const old = await authorityInSecret();
-      const creating = createContinuously();
+      const creating = stage.createContinuously("shop");
       await lose();
       const made = await eventually("another authority is there", async () => {
         const found = await authorityInSecret();
@@ -174,7 +139,7 @@ describe("certificates of our own", () => {
       });
       await eventually("both are trusted", async () => (await trusted()).join() === [made, old].join());
       for (const replica of replicas) {
-        await eventually("the replica serves under the new one", () => isIssuedBy(replica, made));
+        await eventually("the replica serves under the new one", () => replica.isIssuedBy(made));
         expect(await trusted()).toContain(old);
       }
       expect(await creating.stop()).toMatchObject({ unchanged: 0 });
@@ -187,7 +152,7 @@ describe("certificates of our own", () => {
     const replicas = await Promise.all([stage.startReplica({ settings }), stage.startReplica({ settings })]);
     await Promise.all(replicas.map((replica) => replica.untilReady()));
     await stage.untilMutating("shop");
-    const creating = createContinuously();
+    const creating = stage.createContinuously("shop");
     const authorities = new Set<string>();
     const problems: string[] = [];
     await eventually(
@@ -227,14 +192,14 @@ describe("certificates of our own", () => {
     const weekMs = 7 * 86_400_000;
     const replica = await stage.startReplica({ clock, settings: { lifetimes: lifetimesOf(52 * weekMs, weekMs) } });
     await replica.untilReady();
-    const { fingerprint256: first } = await leafOf(replica);
+    const { fingerprint256: first } = await replica.leaf();
     const looks = async () => (await replica.reading()).sum("rest_client_requests_total", { method: "GET" });
     offset = weekMs * (2 / 3 - 0.1) - 60_000;
     const before = await looks();
     await eventually("it has looked some more times", async () => (await looks()) > before + 3);
-    expect((await leafOf(replica)).fingerprint256).toBe(first);
+    expect((await replica.leaf()).fingerprint256).toBe(first);
     offset = weekMs * (2 / 3) + 60_000;
-    await eventually("it serves another", async () => (await leafOf(replica)).fingerprint256 !== first);
+    await eventually("it serves another", async () => (await replica.leaf()).fingerprint256 !== first);
   });
 
   test("an expired certificate costs no pod, is told, and is replaced as soon as its replica's clock is right", async () => {
@@ -243,7 +208,7 @@ describe("certificates of our own", () => {
     const settings = { lifetimes: lifetimesOf(14_400_000, 3_600_000) };
     const replica = await stage.startReplica({ clock, settings });
     await replica.untilReady();
-    expect((await leafOf(replica)).validToDate.getTime()).toBeLessThan(Date.now());
+    expect((await replica.leaf()).validToDate.getTime()).toBeLessThan(Date.now());
     await eventually("the API server has refused it", async () => {
       expect(isMutated(await stage.createPod("shop"))).toBe(false);
       return (await replica.reading()).sum("hygeia_webhook_tls_errors_total", { reason: "CertificateRefused" }) > 0;
@@ -282,9 +247,9 @@ describe("certificates from files", () => {
     await replica.untilReady();
     await stage.untilMutating("shop");
     await trust(first, second);
-    const creating = createContinuously();
+    const creating = stage.createContinuously("shop");
     await put(second);
-    await eventually("it serves the new one", () => isIssuedBy(replica, second.certificate));
+    await eventually("it serves the new one", () => replica.isIssuedBy(second.certificate));
     expect(await creating.stop()).toMatchObject({ unchanged: 0 });
     await trust(second);
     await stage.untilMutating("shop");

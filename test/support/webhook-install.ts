@@ -10,7 +10,6 @@ import { OPERATOR_NAMESPACE } from "./operator-install.ts";
 import { eventually } from "./operator-wait.ts";
 
 const execute = promisify(execFile);
-const CONFIG = fileURLToPath(new URL("../../config/default", import.meta.url));
 
 export const CONFIGURATION_NAME = "hygeia-mutating-webhook-configuration";
 const CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -26,13 +25,17 @@ export interface Configuration extends KubeObject {
   }[];
 }
 
-/** The MutatingWebhookConfiguration of config/default. */
-export async function webhookManifest({ kubectl }: Pick<ClusterAccess, "kubectl">): Promise<Configuration> {
-  const { stdout } = await execute(kubectl, ["kustomize", CONFIG], { maxBuffer: 2 ** 26 });
+/** The MutatingWebhookConfiguration of a directory in config/. */
+export async function webhookManifest(
+  { kubectl }: Pick<ClusterAccess, "kubectl">,
+  configuration: "default" | "default-certmanager" = "default",
+): Promise<Configuration> {
+  const directory = fileURLToPath(new URL(`../../config/${configuration}`, import.meta.url));
+  const { stdout } = await execute(kubectl, ["kustomize", directory], { maxBuffer: 2 ** 26 });
   const manifest = parseAllDocuments(stdout)
     .map((document) => document.toJS() as Configuration)
     .find(({ kind }) => kind === "MutatingWebhookConfiguration");
-  if (manifest === undefined) throw new Error("config/default has no MutatingWebhookConfiguration");
+  if (manifest === undefined) throw new Error(`config/${configuration} has no MutatingWebhookConfiguration`);
   return manifest;
 }
 

@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import { connect } from "node:tls";
 
 import { excludedNamespaces } from "../../src/admission/excluded-namespaces.ts";
 import { lifetimesOf } from "../../src/admission/certificates/rotation.ts";
@@ -80,6 +82,22 @@ export class WebhookReplica {
     });
   }
 
+  /** The certificate that it shows to a new connection. */
+  async leaf(): Promise<X509Certificate> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host: "127.0.0.1", port: this.webhook.port ?? 0, rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerX509Certificate() as X509Certificate);
+        socket.destroy();
+      });
+      socket.once("error", reject);
+    });
+  }
+
+  /** Whether the certificate that it shows is signed by this one, PEM. */
+  async isIssuedBy(authority: string): Promise<boolean> {
+    return (await this.leaf()).checkIssued(new X509Certificate(authority));
+  }
+
   /** Stops it as the operator does, answering for a few seconds more. */
   async stop(): Promise<void> {
     this.#stop.abort();
@@ -110,10 +128,18 @@ export class WebhookStage {
     front.setBackends(() => [...this.#replicas].map(({ webhook }) => webhook.port));
   }
 
-  /** @param parts of the control plane besides the API server; none by default */
-  static async start(
-    parts: { readonly controllerManager?: boolean; readonly scheduler?: boolean } = {},
-  ): Promise<WebhookStage> {
+  /**
+   * @param options parts of the control plane besides the API server, none by default; and the directory in config/ that
+   * the MutatingWebhookConfiguration is from
+   */
+  static async start({
+    configuration = "default",
+    ...parts
+  }: {
+    readonly controllerManager?: boolean;
+    readonly scheduler?: boolean;
+    readonly configuration?: "default" | "default-certmanager";
+  } = {}): Promise<WebhookStage> {
     const scope = new Scope();
     try {
       const controlPlane = await startControlPlane({
@@ -123,7 +149,7 @@ export class WebhookStage {
         apiserverFlags: ["--disable-admission-plugins=ServiceAccount"],
       });
       await installOperator(controlPlane);
-      const manifest = await webhookManifest(controlPlane);
+      const manifest = await webhookManifest(controlPlane, configuration);
       const stage = new WebhookStage(scope, controlPlane, await ServiceFront.start(), manifest);
       await leadServiceHere(stage.client);
       return stage;
@@ -219,6 +245,26 @@ export class WebhookStage {
       },
     };
     return this.client.create(`/api/v1/namespaces/${namespace}/pods`, pod, query);
+  }
+
+  /** Goes on creating pods, a few at a time, and looks at each, until it is told to stop. */
+  createContinuously(namespace: string): { readonly stop: () => Promise<{ created: number; unchanged: number }> } {
+    const figures = { created: 0, unchanged: 0 };
+    let stopped = false;
+    const creating = Array.from({ length: 4 }, async () => {
+      while (!stopped) {
+        const pod = await this.createPod(namespace, {}, {}, { dryRun: "All" });
+        figures.created += 1;
+        if (!isMutated(pod)) figures.unchanged += 1;
+      }
+    });
+    return {
+      stop: async () => {
+        stopped = true;
+        await Promise.all(creating);
+        return figures;
+      },
+    };
   }
 
   /** Waits until a pod that is created comes out changed. */

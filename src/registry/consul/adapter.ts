@@ -64,6 +64,7 @@ export class ConsulAdapter implements RegistryAdapter {
   readonly #publisher: Publisher;
   readonly #follower: Follower;
   readonly #writes: Writes;
+  readonly #routes: AgentRoutes;
   readonly #puttingBack: PuttingBack;
   #client: ConsulClient;
 
@@ -77,14 +78,14 @@ export class ConsulAdapter implements RegistryAdapter {
     const scope = scopeOf(options.scope);
     const breaker = new Breaker(options.breaker);
     const timeline = new Timeline();
-    const routes = new AgentRoutes({
+    const routes = (this.#routes = new AgentRoutes({
       port: agentPort,
       serverName: options.agentServerName,
       clock,
       onChange: (node) => {
         this.#publisher.change(this.#table.reroute(node));
       },
-    });
+    }));
     this.#table = new CatalogTable({
       name,
       servicePrefixes,
@@ -181,6 +182,7 @@ export class ConsulAdapter implements RegistryAdapter {
     const { signal } = farewell;
     await Promise.allSettled([this.#canary.end(this.#client, signal), this.#lock.end(this.#client, signal)]);
     timer.cancel();
+    this.#routes.close();
     this.#client.close();
   }
 

@@ -54,3 +54,13 @@ test("whoever shows the way is told when it breaks and when it may be tried agai
   await clock.advance(5_000);
   expect(told).toEqual(["n Broken", "n Open"]);
 });
+
+test("nobody is told of an agent that answered in the meantime, or once all is over", async () => {
+  const { routes, clock, told } = routesToOneNode();
+  routes.broken("n", "no answer");
+  routes.answered("n");
+  routes.broken("n", "no answer");
+  routes.close();
+  await clock.advance(120_000);
+  expect(told).toEqual(["n Broken", "n Broken"]);
+});

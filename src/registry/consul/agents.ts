@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 
-import type { Clock } from "../../clock/clock.ts";
+import type { Clock, Timer } from "../../clock/clock.ts";
 import { RegistryError } from "../errors.ts";
 import { type ConsulClient, within } from "./client.ts";
 import { isObject } from "./model.ts";
@@ -33,6 +33,8 @@ interface Break {
   readonly lasts: number;
   /** It has lasted so long: the agent may be tried again. */
   isOver: boolean;
+  /** Tells of its end. */
+  readonly timer: Timer;
 }
 
 /**
@@ -86,18 +88,24 @@ export class AgentRoutes {
     // Requests that were under way together fail together.
     if (before?.isOver === false) return;
     const lasts = before === undefined ? BROKEN_FOR_MS : Math.min(LONGEST_BROKEN_MS, before.lasts * 2);
-    const now: Break = { why, lasts, isOver: false };
-    this.#broken.set(node, now);
     // Nothing else may happen in Consul by then that would have the entries looked at.
-    clock.setTimer(() => {
+    const timer = clock.setTimer(() => {
       now.isOver = true;
       onChange(node);
     }, lasts);
+    const now: Break = { why, lasts, isOver: false, timer };
+    this.#broken.set(node, now);
     onChange(node);
   }
 
   answered(node: string): void {
+    this.#broken.get(node)?.timer.cancel();
     this.#broken.delete(node);
+  }
+
+  /** Nothing is told any more. */
+  close(): void {
+    for (const { timer } of this.#broken.values()) timer.cancel();
   }
 
   #addressOf(node: string): AgentAddress | undefined {
