@@ -99,6 +99,7 @@ function requestOf(fields: Partial<EvictionRequest> & { readonly proof?: Partial
     judgement,
     evidence,
     act: "Evict",
+    isAudit: false,
     adapter: registry.adapter,
     fence: {
       isValid: () => {

@@ -22,6 +22,8 @@ export interface EvictionRequest {
   /** Of that judgement: what the eviction rests on. */
   readonly evidence: Evidence;
   readonly act: "Evict" | "Quarantine";
+  /** Mode Audit: everything is done as ever, but for the write. */
+  readonly isAudit: boolean;
   readonly adapter: RegistryAdapter;
   readonly fence: Fence;
   /** The record as it is listed now; undefined when it is not. */
@@ -42,6 +44,7 @@ export interface EvictionRequest {
  * - `Unsettled`: the write was asked for and the answer is lost: it may have happened, or may still happen.
  * - `Changed`, `Gone`, `Fenced`: nothing was written (see WriteResult).
  * - `NotConfirmed`: the last look at pods and registry, or the judgement after it, spoke against it; nothing was written.
+ * - `Audited`: nothing spoke against it, and nothing was written, for the mode is Audit.
  */
 export type EvictionResult =
   | {
@@ -53,7 +56,7 @@ export type EvictionResult =
       readonly writtenAt: number;
     }
   | { readonly outcome: "Unsettled"; readonly message: string; readonly error: unknown }
-  | { readonly outcome: "Changed" | "Gone" | "Fenced" | "NotConfirmed"; readonly message: string };
+  | { readonly outcome: "Changed" | "Gone" | "Fenced" | "NotConfirmed" | "Audited"; readonly message: string };
 
 /** How long the last look may take before the eviction is given up for now: it may wait for two complete lists. */
 const CONFIRM_DEADLINE_MS = 65_000;
@@ -81,8 +84,10 @@ export class Evictor {
   async evict(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
     const { objection, lookedAt } = await this.#confirm(request, signal);
     if (objection !== undefined) return { outcome: "NotConfirmed", message: objection };
+    const fence = this.#fenceOf(request, lookedAt);
+    if (request.isAudit) return fence.isValid() ? audited : { outcome: "Fenced", message: explainUnwritten.Fenced };
     request.log.info({ step: "write", version: request.judgement.record.version }, "asks the registry to take it out");
-    return await this.#writeAndVerify({ ...request, fence: this.#fenceOf(request, lookedAt) }, signal);
+    return await this.#writeAndVerify({ ...request, fence }, signal);
   }
 
   /**
@@ -213,6 +218,8 @@ const explainUnwritten: Readonly<Record<"Changed" | "Gone" | "Fenced", string>> 
   Fenced:
     "this replica may no longer be the leader, the policy or registry no longer wants it, or the last look got old",
 };
+
+const audited: EvictionResult = { outcome: "Audited", message: "mode Audit: it would be taken out now" };
 
 function writeOf({ adapter, judgement: { record }, fence, act }: EvictionRequest) {
   if (act === "Evict") return (signal: AbortSignal) => adapter.deregister(record, fence, signal);

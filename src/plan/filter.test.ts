@@ -26,6 +26,7 @@ function contextOf(overrides: Overrides = {}): PlanContext {
     instances: 100,
     selfPreservation: { active: false },
     budgets: new EvictionBudgets(),
+    audited: false,
     now: 1_000_000,
     ...overrides,
     rules: { ...rules, ...overrides.rules },
@@ -101,11 +102,28 @@ describe("one judgement", () => {
       context: { deleting: true, rules: { mode: "Audit" } },
       is: "Deleting",
     },
-    "nothing goes in audit": {
+    "nothing goes in audit": { judgement: confirmed, context: { rules: { mode: "Audit" } }, is: "Audit" },
+    "nothing would go when only a report is asked for, and audit says audit": {
       judgement: confirmed,
       context: { rules: { mode: "Audit", action: "Report" } },
       is: "Audit",
     },
+    "audit says what would hold it back under Enforce": {
+      judgement: confirmed,
+      context: { rules: { mode: "Audit", minInstances: 3 } },
+      is: "MinInstances",
+    },
+    "audit says that the budget is used up": {
+      judgement: confirmed,
+      context: { rules: { mode: "Audit", budget: nothingLeft } },
+      is: "Budget",
+    },
+    "what audit has taken up to the write draws on no budget again": {
+      judgement: confirmed,
+      context: { audited: true, rules: { mode: "Audit", budget: nothingLeft } },
+      is: "Audit",
+    },
+    "what was audited goes under Enforce": { judgement: confirmed, context: { audited: true }, is: "Evict" },
     "nothing goes while paused": { judgement: confirmed, context: { rules: { mode: "Paused" } }, is: "Paused" },
     "nothing goes when only a report is asked for": {
       judgement: confirmed,
@@ -237,13 +255,34 @@ describe("one judgement", () => {
   it("draws on a budget only when it goes", () => {
     const budgets = new EvictionBudgets();
     const one = { evictionsPerSecond: 1, burst: 1, unexplainedPercentPerMinute: 15 };
-    plan(confirmed, contextOf({ budgets, rules: { mode: "Audit", budget: one } }));
+    plan(confirmed, contextOf({ budgets, rules: { action: "Report", budget: one } }));
     plan(absent, contextOf({ budgets, selfPreservation: active, rules: { budget: one } }));
     expect(answer(plan(confirmed, contextOf({ budgets, rules: { budget: one } })))).toBe("Evict");
     expect(plan(confirmed, contextOf({ budgets, rules: { budget: one } }))).toMatchObject({
       blockedBy: "Budget",
       retryAfterMs: 1_000,
     });
+  });
+});
+
+describe("mode Audit", () => {
+  const would = (judgement: Judgement, overrides: Overrides = {}) => {
+    const decision = plan(judgement, contextOf({ ...overrides, rules: { mode: "Audit", ...overrides.rules } }));
+    return decision.act === "None" ? decision.would : "it acts";
+  };
+
+  it("asks for what Enforce would do to be taken up to the write, once", () => {
+    expect(would(confirmed)).toBe("Evict");
+    expect(would(confirmed, { canQuarantine, rules: { action: "Quarantine" } })).toBe("Quarantine");
+    expect(would(confirmed, { audited: true })).toBeUndefined();
+  });
+
+  it("asks for nothing that Enforce would not do", () => {
+    const active = { active: true, reason: "PodsVanished", message: "m" } as const;
+    expect(would(absent, { selfPreservation: active })).toBeUndefined();
+    expect(would(confirmed, { rules: { action: "Report" } })).toBeUndefined();
+    const there = judgementOf("Zombie", "Confirmed", { quarantined: true });
+    expect(would(there, { canQuarantine, rules: { action: "Quarantine" } })).toBeUndefined();
   });
 });
 

@@ -6,17 +6,21 @@ import { type BlockReason, type Decision, isExplained, type PlanContext } from "
 
 /** Decides over one judgement. A budget is drawn on only by what everything else lets through. */
 export function plan(judgement: Judgement, context: PlanContext): Decision {
-  const { rules, budgets, now, instances } = context;
+  const { rules, budgets, now, instances, audited } = context;
   const { record, verdict, policy } = judgement;
+  const underAudit = rules.mode === "Audit";
+  const blocked = (blockedBy: BlockReason, retryAfterMs?: number) =>
+    ({ act: "None", judgement, blockedBy, retryAfterMs, underAudit }) as const;
   const evidence = actionable(verdict, context);
-  if (evidence === undefined || policy === undefined) return blocked(judgement, "NotEvictable");
+  if (evidence === undefined || policy === undefined) return blocked("NotEvictable");
   const act = actOn(record, context);
   const explained = isExplained(evidence.class);
   const obstacle = obstacleTo(judgement, act, explained, context);
-  if (obstacle !== undefined) return blocked(judgement, obstacle, retryAfterMs[obstacle]);
+  if (obstacle !== undefined) return blocked(obstacle, waitMs[obstacle]);
+  if (underAudit && audited) return blocked("Audit");
   const grant = budgets.take({ policy, registry: record.registry, rules: rules.budget, explained, instances, now });
-  if (!grant.granted) return blocked(judgement, grant.blockedBy, grant.retryAfterMs);
-  return { act, judgement };
+  if (!grant.granted) return blocked(grant.blockedBy, grant.retryAfterMs);
+  return underAudit ? { ...blocked("Audit"), would: act } : { act, judgement };
 }
 
 /**
@@ -50,9 +54,12 @@ function actOn({ removal }: InstanceRecord, { rules, canQuarantine }: PlanContex
 }
 
 /** What passes without any event. */
-const retryAfterMs: Partial<Record<BlockReason, number>> = { QuarantineLimit: 5_000 };
+const waitMs: Partial<Record<BlockReason, number>> = { QuarantineLimit: 5_000 };
 
-/** In order of what a person would have to change first. */
+/**
+ * In order of what a person would have to change first. Mode Audit is none: it holds back the write, and what would hold it
+ * back under Enforce is what somebody who audits wants to know.
+ */
 function obstacleTo(
   { record }: Judgement,
   act: "Evict" | "Quarantine",
@@ -61,17 +68,13 @@ function obstacleTo(
 ): BlockReason | undefined {
   const { rules, deleting, canQuarantine, quarantineHasRoom, liveInService, selfPreservation } = context;
   if (deleting) return "Deleting";
-  if (rules.mode !== "Enforce") return rules.mode;
-  if (rules.action === "Report") return "ReportOnly";
-  if (act === "Quarantine" && record.quarantined) return "Quarantined";
+  if (rules.mode === "Paused") return "Paused";
+  if (rules.action === "Report") return rules.mode === "Audit" ? "Audit" : "ReportOnly";
+  if (act === "Quarantine" && record.quarantined) return rules.mode === "Audit" ? "Audit" : "Quarantined";
   if (liveInService < rules.minInstances) return "MinInstances";
   if (act === "Quarantine" && !canQuarantine) return "RemovalNotPossible";
   if (act === "Evict" && record.removal.effective !== "Yes") return "RemovalNotPossible";
   if (!explained && selfPreservation.active) return "SelfPreservation";
   if (act === "Quarantine" && !quarantineHasRoom) return "QuarantineLimit";
   return undefined;
-}
-
-function blocked(judgement: Judgement, blockedBy: BlockReason, retryAfterMs?: number): Decision {
-  return { act: "None", judgement, blockedBy, retryAfterMs };
 }

@@ -50,12 +50,14 @@ export interface PlanContext {
   readonly canQuarantine: boolean;
   /** The policy's report has room for one more quarantine. */
   readonly quarantineHasRoom: boolean;
-  /** Live instances of the record's service, and all instances of its registry. */
+  /** Live instances of the record's service besides itself, and all instances of its registry. */
   readonly liveInService: number;
   readonly instances: number;
   /** Of the record's registry. */
   readonly selfPreservation: SelfPreservation;
   readonly budgets: EvictionBudgets;
+  /** Under mode Audit: this decision was taken up to the write before. It draws on no budget again. */
+  readonly audited: boolean;
   /** Local monotonic milliseconds. */
   readonly now: number;
 }
@@ -69,6 +71,10 @@ export type Decision =
       readonly blockedBy: BlockReason;
       /** When it is worth asking again, milliseconds; undefined when only a change helps. */
       readonly retryAfterMs: number | undefined;
+      /** It was made under mode Audit: nothing would be written whatever it says. */
+      readonly underAudit?: boolean;
+      /** Under mode Audit, where nothing but the mode holds it back: to be taken up to the write. */
+      readonly would?: "Evict" | "Quarantine";
     };
 
 /** Confirmed, Terminating and Reused deaths are explained: we saw why. */

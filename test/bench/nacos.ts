@@ -68,12 +68,19 @@ export async function startNacosBench({ scope, log }: StartContext): Promise<Ben
       },
     },
   };
+  const unchecked = new Map<string, Promise<void>>();
   const persistent: RegistrationKind = {
     name: "Nacos, persistent",
     share: (instances) => Math.floor(instances / 2) - GRPC_INSTANCES,
     // A service's instances are all persistent or none is.
-    register: (service, { address: ip }) =>
-      register({ service: `${service}-persistent`, ip, port: PORT, ephemeral: false }),
+    register: async (service, { address: ip }) => {
+      const name = `${service}-persistent`;
+      const id = await register({ service: name, ip, port: PORT, ephemeral: false });
+      // Nobody is at these addresses. What the server finds there would be written into the registration.
+      if (!unchecked.has(name)) unchecked.set(name, api.leaveUnchecked(name));
+      await unchecked.get(name);
+      return id;
+    },
     forgetting: undefined,
   };
   const connected: RegistrationKind = {

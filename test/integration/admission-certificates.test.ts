@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { connect } from "node:tls";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
@@ -14,14 +13,7 @@ import { handshakeProblem } from "../../src/admission/handshake.ts";
 import { systemClock } from "../../src/clock/system.ts";
 import type { KubeObject } from "../support/kube-client.ts";
 import { eventually } from "../support/operator-wait.ts";
-import {
-  type Configuration,
-  CONFIGURATION,
-  isMutated,
-  SECRET,
-  type WebhookReplica,
-  WebhookStage,
-} from "../support/webhook-stage.ts";
+import { type Configuration, CONFIGURATION, isMutated, SECRET, WebhookStage } from "../support/webhook-stage.ts";
 
 const SERVER_NAME = "hygeia-webhook-service.hygeia-system.svc";
 
@@ -60,7 +52,7 @@ describe("certificates of our own", () => {
     await stage.untilMutating("shop");
     const authority = await authorityInSecret();
     expect(await trusted()).toEqual([authority]);
-    const leaves = await Promise.all(replicas.map(leafOf));
+    const leaves = await Promise.all(replicas.map((replica) => replica.leaf()));
     for (const leaf of leaves) expect(leaf.checkIssued(new X509Certificate(authority))).toBe(true);
     expect(new Set(leaves.map(({ fingerprint256 }) => fingerprint256)).size).toBe(4);
   });

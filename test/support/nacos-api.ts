@@ -55,6 +55,19 @@ export class NacosApi {
     await this.#send("POST", "/v3/admin/ns/service", { ...form, ephemeral: "true", protectThreshold: threshold });
   }
 
+  /** Has the server call none of the service's persistent instances to see whether they are healthy. */
+  async leaveUnchecked(service: string): Promise<void> {
+    await this.#send("PUT", "/v3/admin/ns/cluster", {
+      namespaceId: "public",
+      groupName: "DEFAULT_GROUP",
+      serviceName: service,
+      clusterName: "DEFAULT",
+      checkPort: "80",
+      useInstancePort4Check: "true",
+      healthChecker: JSON.stringify({ type: "NONE" }),
+    });
+  }
+
   async register(registration: NacosRegistration): Promise<void> {
     await this.#send("POST", "/v1/ns/instance", formOf(registration));
   }

@@ -63,7 +63,8 @@ function leftOut({ dns, sysctls }: PodPolicy, facts: Facts): string[] {
   }
   if (sysctls !== undefined && facts.sysctlObstacle !== undefined) {
     const { reason, message, nodeLabels } = facts.sysctlObstacle;
-    const exception = nodeLabels === undefined ? "" : "; pods that their node selector or affinity keeps away have them";
+    const exception =
+      nodeLabels === undefined ? "" : "; pods that their node selector or affinity keeps away have them";
     texts.push(`spec.keepalive: ${reason}: ${message}${exception}`);
   } else if (sysctls !== undefined && facts.engineObjection !== undefined) {
     texts.push(`spec.keepalive: PolicyEngine: pods with these sysctls may be refused: ${facts.engineObjection}`);

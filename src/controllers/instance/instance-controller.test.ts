@@ -416,17 +416,100 @@ describe("an entry that comes back", () => {
 describe("what the policy asks for", () => {
   test("Audit judges, reports and says why, and runs the same code up to the write", async () => {
     stage.policy({ mode: "Audit" });
+    const writes: string[] = [];
+    stage.disturbed.deregister = () => {
+      writes.push("deregister");
+      return Promise.resolve({ outcome: "Gone" });
+    };
     await living();
     stage.kill(owner);
     await stage.advance(0);
-    expect(stage.isListed(ID)).toBe(true);
     expect(stage.told).toContain(`judged ${ID} Zombie Audit`);
     expect(stage.controller.summary.findings(POLICY, 10)).toMatchObject([{ action: "None:Audit" }]);
     expect(stage.verdicts(ID).at(-1)).toBe("Zombie DeathConfirmed");
     expect((await stage.scrape()).sum("hygeia_blocked_evictions_total", { reason: "Audit" })).toBe(1);
+    const steps = stage.lines
+      .filter(({ key }) => key === `${REGISTRY}:${ID}`)
+      .map(({ step, outcome }) => outcome ?? step);
+    expect(steps.slice(-3)).toEqual(["judge", "confirm", "Audited"]);
+    expect(
+      new Set(stage.lines.filter(({ key }) => key === `${REGISTRY}:${ID}`).map(({ traceId }) => traceId)).size,
+    ).toBe(1);
+    expect(writes).toEqual([]);
+    expect(stage.having({ step: "write" })).toEqual([]);
+    delete stage.disturbed.deregister;
     stage.policy({});
     await stage.advance(1_000);
     expect(stage.isListed(ID)).toBe(false);
+  });
+
+  test("Audit takes a last look at the API server as Enforce does, and goes on as long as it speaks against it", async () => {
+    stage.policy({ mode: "Audit", zombies: { terminating: "Evict" } });
+    await living();
+    stage.api.answer = () => Promise.reject(new Error("no answer"));
+    stage.pod({ ...owner, deleting: true });
+    await stage.advance(5_000);
+    expect(stage.having({ outcome: "Audited" })).toEqual([]);
+    expect(stage.api.reads.length).toBeGreaterThan(1);
+    stage.api.answer = () => Promise.resolve();
+    await stage.advance(60_000);
+    expect(stage.having({ outcome: "Audited" })).toHaveLength(1);
+    expect(stage.isListed(ID)).toBe(true);
+  });
+
+  test("Audit takes each decision up to the write once, and again when the record is another", async () => {
+    stage.policy({ mode: "Audit" });
+    await living();
+    stage.kill(owner);
+    await stage.advance(300_000);
+    expect(stage.having({ outcome: "Audited" })).toHaveLength(1);
+    const next: PodSpec = { name: "next", ips: [IP] };
+    stage.register(ID, IP);
+    stage.pod(next);
+    await stage.advance(60_000);
+    stage.kill(next);
+    await stage.advance(0);
+    expect(stage.having({ outcome: "Audited" })).toHaveLength(2);
+  });
+
+  test("Audit says what would hold an eviction back", async () => {
+    stage.policy({ mode: "Audit", zombies: { minInstances: 1 } });
+    await living();
+    stage.kill(owner);
+    await stage.advance(0);
+    expect(stage.told).toContain(`judged ${ID} Zombie MinInstances`);
+    expect(stage.having({ step: "confirm" })).toEqual([]);
+    stage.policy({ mode: "Audit" });
+    await stage.advance(1_000);
+    expect(stage.having({ outcome: "Audited" })).toHaveLength(1);
+  });
+
+  test("Audit takes nothing from the budget of what is evicted", async () => {
+    const budget = { evictionsPerSecond: 1, burst: 1, unexplainedPercentPerMinute: 100 };
+    stage.policy({ mode: "Audit", zombies: { budget } });
+    await living();
+    stage.kill(owner);
+    await stage.advance(0);
+    expect(stage.having({ outcome: "Audited" })).toHaveLength(1);
+    stage.policy({ zombies: { budget } });
+    await stage.advance(200);
+    expect(stage.isListed(ID)).toBe(false);
+  });
+
+  test("minInstances asks for others that live, and does not count the one that died", async () => {
+    const zombies = { minInstances: 1 };
+    stage.policy({ zombies });
+    await living();
+    stage.kill(owner);
+    await stage.advance(60_000);
+    expect(stage.isListed(ID)).toBe(true);
+    expect(stage.told).toContain(`judged ${ID} Zombie MinInstances`);
+    const other: PodSpec = { name: "other", ips: ["10.42.0.8"] };
+    stage.pod(other);
+    stage.register("/shop/2", "10.42.0.8");
+    await stage.advance(60_000);
+    expect(stage.isListed(ID)).toBe(false);
+    expect(stage.isListed("/shop/2")).toBe(true);
   });
 
   test("--dry-run makes every policy one of mode Audit", async () => {

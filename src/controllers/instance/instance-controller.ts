@@ -14,6 +14,7 @@ import { traceIds } from "../../telemetry/tracing.ts";
 import { LearnedServices } from "../../verdict/services.ts";
 import type { PolicySet, RegistrySet } from "../types.ts";
 import { Comebacks } from "./comebacks.ts";
+import { Audits } from "./audits.ts";
 import { Crowd } from "./crowd.ts";
 import type { InstanceEvents } from "./events.ts";
 import { EvictionLog } from "./eviction-log.ts";
@@ -77,6 +78,7 @@ export class InstanceController {
   readonly #evictions = new EvictionLog();
   readonly #knowledge = new LearnedServices();
   readonly #budgets = new EvictionBudgets();
+  readonly #auditBudgets = new EvictionBudgets();
   readonly #comebacks: Comebacks;
   readonly #quarantines: Quarantines;
   readonly #planner: Planner;
@@ -92,7 +94,7 @@ export class InstanceController {
     const changed = (policy: string): void => this.summary.changed(policy);
     this.#quarantines = new Quarantines({ ...parts, evictions, comebacks: this.#comebacks, changed });
     const shared = { ...parts, states, evictions, quarantines: this.#quarantines };
-    this.#planner = new Planner({ ...shared, budgets: this.#budgets });
+    this.#planner = new Planner({ ...shared, budgets: this.#budgets, auditBudgets: this.#auditBudgets });
     this.summary = new PolicySummary({ ...shared, planner: this.#planner });
   }
 
@@ -127,7 +129,9 @@ export class InstanceController {
     const removals = new Removals({ ...shared, judge, evictor: new Evictor(shared), notebook, clusterUid });
     const releases = new Releases({ ...shared, judge, releaser: new Releaser(shared), clusterUid });
     const crowd = new Crowd(SLOW_CONCURRENCY, again);
-    const reconciler = new InstanceReconciler({ ...shared, judge, notebook, removals, releases, turns, crowd });
+    const audits = new Audits();
+    const own = { judge, notebook, removals, audits, releases, turns, crowd };
+    const reconciler = new InstanceReconciler({ ...shared, ...own });
     const controller = new Controller<string>({
       name: "instance",
       concurrency: CONCURRENCY,
@@ -181,6 +185,7 @@ export class InstanceController {
     const present = new Set(Iterator.from(policies.values()).map(({ name }) => name));
     for (const name of this.#knownPolicies.difference(present)) {
       this.#budgets.forgetPolicy(name);
+      this.#auditBudgets.forgetPolicy(name);
       this.#evictions.forget(name);
       void metrics.forget("policy", name);
     }

@@ -1,3 +1,4 @@
+import type { InstanceRecord } from "../../registry/port.ts";
 import type { Decision } from "../../plan/types.ts";
 import { isExplained } from "../../plan/types.ts";
 import type { Removal } from "../../registry/port.ts";
@@ -163,8 +164,11 @@ export class InstanceStates {
     return this.#unexplained.get(registry) ?? 0;
   }
 
-  liveInService(registry: string, service: string): number {
-    return this.#liveByService.get(`${registry}\n${service}`) ?? 0;
+  /** Live instances of the record's service besides the record, whatever that was judged to be last. */
+  othersLive(key: string, { registry, service }: Pick<InstanceRecord, "registry" | "service">): number {
+    const live = this.#liveByService.get(`${registry}\n${service}`) ?? 0;
+    const own = this.#states.get(key);
+    return own?.kind === "Live" && own.service === service ? live - 1 : live;
   }
 
   /** Worst first, at most `limit`. */

@@ -3,10 +3,11 @@ import type { ClusterView } from "../../cluster/cluster-view.ts";
 import type { EvictionBudgets } from "../../plan/budget.ts";
 import { plan } from "../../plan/filter.ts";
 import { selfPreservation, type SelfPreservation } from "../../plan/self-preservation.ts";
-import type { Decision } from "../../plan/types.ts";
+import type { Decision, PlanRules } from "../../plan/types.ts";
 import type { ManagedRegistry, PolicySet, RegistrySet } from "../types.ts";
 import type { InstanceStates } from "./instance-states.ts";
 import type { Judged } from "./judge.ts";
+import { keyOf } from "./keys.ts";
 import type { Quarantines } from "./quarantines.ts";
 
 /** Gives the pure plan what it needs to know of the present state. */
@@ -14,6 +15,7 @@ export class Planner {
   readonly #cluster: Pick<ClusterView, "listHistory" | "nodeCounts">;
   readonly #states: InstanceStates;
   readonly #budgets: EvictionBudgets;
+  readonly #auditBudgets: EvictionBudgets;
   readonly #policies: PolicySet;
   readonly #registries: RegistrySet;
   readonly #clock: Clock;
@@ -24,6 +26,8 @@ export class Planner {
     cluster: Pick<ClusterView, "listHistory" | "nodeCounts">;
     states: InstanceStates;
     budgets: EvictionBudgets;
+    /** What decisions of mode Audit draw on, so that they take nothing from those that are carried out. */
+    auditBudgets: EvictionBudgets;
     policies: PolicySet;
     registries: RegistrySet;
     clock: Clock;
@@ -34,6 +38,7 @@ export class Planner {
     this.#cluster = parts.cluster;
     this.#states = parts.states;
     this.#budgets = parts.budgets;
+    this.#auditBudgets = parts.auditBudgets;
     this.#policies = parts.policies;
     this.#registries = parts.registries;
     this.#clock = parts.clock;
@@ -41,19 +46,23 @@ export class Planner {
     this.#dryRun = parts.dryRun;
   }
 
-  decide({ judgement, policy }: Judged, registry: ManagedRegistry): Decision {
+  /** @param audited the same was taken up to the write before, under mode Audit */
+  decide({ judgement, policy }: Judged, registry: ManagedRegistry, audited: boolean): Decision {
     const { record } = judgement;
     const canQuarantine = registry.adapter.capabilities.quarantine;
+    const rules: PlanRules =
+      this.#dryRun && policy.plan.mode === "Enforce" ? { ...policy.plan, mode: "Audit" } : policy.plan;
     return plan(judgement, {
-      rules: this.#dryRun && policy.plan.mode === "Enforce" ? { ...policy.plan, mode: "Audit" } : policy.plan,
+      rules,
       deleting:
         !this.#policies.isInForce(policy.name, policy.uid) || !this.#registries.isInForce(registry.name, registry.uid),
       canQuarantine,
       quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy, record),
-      liveInService: this.#states.liveInService(record.registry, record.service),
+      liveInService: this.#states.othersLive(keyOf(record.registry, record.id), record),
       instances: registry.view.size,
       selfPreservation: this.selfPreservation(registry),
-      budgets: this.#budgets,
+      budgets: rules.mode === "Audit" ? this.#auditBudgets : this.#budgets,
+      audited,
       now: this.#clock.monotonic(),
     });
   }

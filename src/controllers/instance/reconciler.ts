@@ -4,6 +4,7 @@ import { isExplained } from "../../plan/types.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Evidence } from "../../verdict/types.ts";
 import type { ManagedRegistry, RegistrySet } from "../types.ts";
+import type { Audits } from "./audits.ts";
 import type { Crowd } from "./crowd.ts";
 import { evidenceToActOn, type Judge, type Judged } from "./judge.ts";
 import { parseKey } from "./keys.ts";
@@ -19,6 +20,7 @@ export interface ReconcilerParts {
   readonly planner: Planner;
   readonly notebook: Notebook;
   readonly removals: Removals;
+  readonly audits: Audits;
   readonly quarantines: Pick<Quarantines, "look" | "mayLag">;
   readonly releases: Releases;
   readonly registries: RegistrySet;
@@ -44,13 +46,14 @@ export class InstanceReconciler {
   }
 
   async reconcile(key: string, context: ReconcileContext): Promise<Result> {
-    const { judge, notebook, registries, removals, quarantines, releases, requestList } = this.#parts;
+    const { judge, notebook, registries, removals, audits, quarantines, releases, requestList } = this.#parts;
     const { registry: name, id } = parseKey(key);
     const registry = registries.get(name);
     const record = registry?.view.get(id);
     if (removals.isUnsettled(key, record)) await removals.settle(key, context.signal);
     if (registry !== undefined) quarantines.look(registry, id);
     if (registry === undefined || record === undefined) {
+      audits.forget(key);
       notebook.left(key);
       return undefined;
     }
@@ -61,6 +64,7 @@ export class InstanceReconciler {
       judged = read;
     }
     if (judged === undefined) {
+      audits.forget(key);
       notebook.left(key);
       return await this.#release(registry, releases.judgeOrphan(registry, record), context);
     }
@@ -72,6 +76,7 @@ export class InstanceReconciler {
         ? await this.#act(key, registry, judged, evidence, context)
         : await this.#actInTurn(key, registry, judged, evidence, context);
     }
+    audits.forget(key);
     notebook.note(key, judged, undefined, context);
     const toDo = await this.#release(registry, judged, context);
     const { reviewAfterMs } = judged.judgement.verdict;
@@ -145,13 +150,19 @@ export class InstanceReconciler {
     evidence: Evidence,
     context: ReconcileContext,
   ): Promise<Result> {
-    const { planner, notebook, removals, metrics } = this.#parts;
-    const decision = planner.decide(judged, registry);
+    const { planner, notebook, removals, audits, metrics } = this.#parts;
+    const { judgement, policy } = judged;
+    const decision = planner.decide(judged, registry, audits.has(key, judgement, evidence));
     notebook.note(key, judged, decision, context);
     if (decision.act !== "None") return await removals.evict(key, registry, judged, evidence, decision.act, context);
-    const { blockedBy, retryAfterMs } = decision;
+    const { blockedBy, retryAfterMs, would } = decision;
     if (blockedBy === "Quarantined") return undefined;
-    metrics.evictions.blocked.inc({ policy: judged.policy.name, reason: blockedBy });
+    metrics.evictions.blocked.inc({ policy: policy.name, reason: blockedBy });
+    if (would !== undefined) {
+      const again = await removals.audit(key, registry, judged, evidence, would, context);
+      if (again === undefined) audits.add(key, judgement, evidence);
+      return again;
+    }
     return retryAfterMs === undefined ? undefined : { requeueAfterMs: retryAfterMs, keepTrigger: true };
   }
 

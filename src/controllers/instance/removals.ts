@@ -69,13 +69,48 @@ export class Removals {
   async evict(
     key: string,
     registry: ManagedRegistry,
-    { policy, judgement }: Judged,
+    judged: Judged,
     evidence: Evidence,
     act: "Evict" | "Quarantine",
     context: ReconcileContext,
   ): Promise<Result> {
+    const attempt = this.#attempt(key, registry, judged, evidence, act, context);
+    const evict = (): Promise<EvictionResult> => this.#parts.evictor.evict(attempt.request, context.signal);
+    const work =
+      act === "Evict" ? evict : (): Promise<EvictionResult> => this.#announced(attempt, evict, context.signal);
+    const result = await this.#counted(attempt, work);
+    return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+  }
+
+  /**
+   * Under mode Audit: does all that evict() does up to the write, and notes nothing.
+   * @returns when to try again, as evict() would
+   * @throws what speaks for trying again with growing waits: see Evictor.evict
+   */
+  async audit(
+    key: string,
+    registry: ManagedRegistry,
+    judged: Judged,
+    evidence: Evidence,
+    act: "Evict" | "Quarantine",
+    context: ReconcileContext,
+  ): Promise<Result> {
+    const { request, log } = this.#attempt(key, registry, judged, evidence, act, context);
+    const { outcome, message } = await this.#parts.evictor.evict({ ...request, isAudit: true }, context.signal);
+    log.info({ step: "done", outcome }, message);
+    return outcome === "Audited" ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
+  }
+
+  #attempt(
+    key: string,
+    registry: ManagedRegistry,
+    { policy, judgement }: Judged,
+    evidence: Evidence,
+    act: "Evict" | "Quarantine",
+    context: ReconcileContext,
+  ): Attempt {
     const { id } = judgement.record;
-    const attempt: Attempt = {
+    return {
       key,
       policy,
       registry,
@@ -83,6 +118,7 @@ export class Removals {
         judgement,
         evidence,
         act,
+        isAudit: false,
         adapter: registry.adapter,
         fence: this.#fence(policy, registry, judgement, evidence, context.traceId),
         listed: () => registry.view.get(id),
@@ -93,11 +129,6 @@ export class Removals {
       traceId: context.traceId,
       log: context.log,
     };
-    const evict = (): Promise<EvictionResult> => this.#parts.evictor.evict(attempt.request, context.signal);
-    const work =
-      act === "Evict" ? evict : (): Promise<EvictionResult> => this.#announced(attempt, evict, context.signal);
-    const result = await this.#counted(attempt, work);
-    return this.#finish(attempt, result) ? undefined : { requeueAfterMs: TRY_AGAIN_MS, keepTrigger: true };
   }
 
   /**
@@ -207,6 +238,7 @@ export class Removals {
         return false;
       case "Fenced":
       case "NotConfirmed":
+      case "Audited":
         return false;
     }
   }
@@ -298,7 +330,7 @@ function deathSeenAt({ class: kind, since }: Evidence, eventSeenAt: number | und
 
 /** The registry may have done it. */
 function isAsked({ outcome }: EvictionResult): boolean {
-  return !["Changed", "Gone", "Fenced", "NotConfirmed"].includes(outcome);
+  return !["Changed", "Gone", "Fenced", "NotConfirmed", "Audited"].includes(outcome);
 }
 
 function undoOf(result: EvictionResult): { readonly undo?: string } {

@@ -31,7 +31,13 @@ function judgement(kind: VerdictKind): Judgement {
 }
 
 function heldBack(blockedBy: BlockReason): Decision {
-  return { act: "None", judgement: judgement("Zombie"), blockedBy, retryAfterMs: undefined };
+  return {
+    act: "None",
+    judgement: judgement("Zombie"),
+    blockedBy,
+    retryAfterMs: undefined,
+    underAudit: blockedBy === "Audit",
+  };
 }
 
 function published(tell: (events: ReturnType<typeof instanceEvents>) => void): EventNote[] {

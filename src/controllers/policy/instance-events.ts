@@ -30,7 +30,7 @@ export function instanceEvents(recorder: Pick<EventRecorder, "publish">): Instan
       if (kind === "Resurrected") recorder.publish(instanceCameBack(regarding, judgement));
       if (kind === "Contested") recorder.publish(instanceContested(regarding, judgement));
       const isReportOnly =
-        decision?.act === "None" && (decision.blockedBy === "Audit" || decision.blockedBy === "ReportOnly");
+        decision?.act === "None" && (decision.underAudit === true || decision.blockedBy === "ReportOnly");
       if (kind === "Zombie" && isReportOnly) recorder.publish(zombieDetected(regarding, judgement));
     },
   };

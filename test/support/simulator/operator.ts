@@ -234,6 +234,7 @@ export class Operator {
         nodes: this.#cluster.nodeCounts,
       }),
       budgets: this.#budgets,
+      audited: false,
       now: this.#world.time.monotonic(),
     };
   }
