@@ -2,6 +2,8 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { request } from "undici";
+
 import { moduleDirectory } from "./build.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import type { ManagedProcess } from "./process.ts";
@@ -32,12 +34,16 @@ export async function startCertManager(
     "--timeout=30s",
     ...KINDS.map((plural) => `crd/${plural}.cert-manager.io`),
   );
+  const [port = 0] = await scope.ports(1);
   return scope.start({
     name: "cert-manager",
     command: programs["cert-manager"],
-    args: [`--kubeconfig=${kubeconfig}`],
+    args: [`--kubeconfig=${kubeconfig}`, `--health-address=127.0.0.1:${port}`],
     logFile: join(scope.directory("cert-manager"), "cert-manager.log"),
-    // It has no port to ask at: what it does is waited for where it is wanted.
-    ready: () => Promise.resolve(true),
+    ready: async () => {
+      const response = await request(`http://127.0.0.1:${port}/readyz`);
+      await response.body.dump();
+      return response.statusCode === 200;
+    },
   });
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -56,18 +58,17 @@ var names = []string{
 }
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "path of a kubeconfig; required")
-	flag.Parse()
-	if *kubeconfig == "" {
-		fmt.Fprintln(os.Stderr, "-kubeconfig: write the path of a kubeconfig")
-		os.Exit(2)
-	}
+	// controller-runtime has a flag of the same name in the common set.
+	flags := flag.NewFlagSet("cert-manager", flag.ExitOnError)
+	kubeconfig := flags.String("kubeconfig", "", "path of a kubeconfig")
+	address := flags.String("health-address", "0", "where to answer /readyz")
+	_ = flags.Parse(os.Args[1:])
 	ctrl.SetLogger(klog.Background())
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return issue(ctx, *kubeconfig) })
-	group.Go(func() error { return inject(ctx, *kubeconfig) })
+	group.Go(func() error { return inject(ctx, *kubeconfig, *address) })
 	if err := group.Wait(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -108,7 +109,7 @@ func issue(ctx context.Context, kubeconfig string) error {
 }
 
 // inject writes caBundle into webhook configurations, until the context ends.
-func inject(ctx context.Context, kubeconfig string) error {
+func inject(ctx context.Context, kubeconfig, healthAddress string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
@@ -120,8 +121,9 @@ func inject(ctx context.Context, kubeconfig string) error {
 		}
 	}
 	manager, err := ctrl.NewManager(util.RestConfigWithUserAgent(config, "cainjector"), ctrl.Options{
-		Scheme:  scheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: "0"},
+		HealthProbeBindAddress: healthAddress,
 		// The injector is told of Secrets by their metadata, and reads the one that it needs.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{new(corev1.Secret)}}},
 	})
@@ -133,6 +135,15 @@ func inject(ctx context.Context, kubeconfig string) error {
 		EnabledReconcilersFor:        map[string]bool{cainjector.MutatingWebhookConfigurationName: true},
 	})
 	if err != nil {
+		return err
+	}
+	synced := func(request *http.Request) error {
+		if !manager.GetCache().WaitForCacheSync(request.Context()) {
+			return errors.New("caches are not filled yet")
+		}
+		return nil
+	}
+	if err := manager.AddReadyzCheck("caches", synced); err != nil {
 		return err
 	}
 	return manager.Start(ctx)
