@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import type { PodSpec } from "../../../test/support/cluster-view-fixture.ts";
+import { type PodSpec, rawNode, rawPod } from "../../../test/support/cluster-view-fixture.ts";
 import { InstanceStage, POLICY, REGISTRY } from "../../../test/support/instance-stage.ts";
 import type { Registration } from "../../../test/support/memory-registry.ts";
 import { RegistryError } from "../../registry/errors.ts";
@@ -563,6 +563,102 @@ describe("what the policy asks for", () => {
     expect(stage.isListed(ID)).toBe(true);
     expect(stage.having({ step: "done" })[0]).toMatchObject({ outcome: "Fenced" });
     expect(stage.having({ outcome: "Evicted" })).toEqual([]);
+  });
+});
+
+describe("what holds an eviction back", () => {
+  /** What the log says was decided over a record that looks dead, oldest first and each once in a row. */
+  function decisions(id: string): unknown[] {
+    const all = stage.having({ step: "judge", instance: id }).map(({ decision }) => decision);
+    return all.filter((decision, i) => decision !== undefined && decision !== all[i - 1]);
+  }
+
+  /** Silent for certain after 160 s, and forgotten by the registry itself long after that. */
+  const longLeased = { ttlMs: 240_000 };
+  const blocked = () => stage.controller.summary.blocked(POLICY);
+
+  test("is a minute's share of deaths that nobody saw, of all that the registry lists", async () => {
+    stage.policy({ zombies: { ...silentFor, budget: { unexplainedPercentPerMinute: 10 } } });
+    const specs = await manyLiving(20, longLeased);
+    await lose(...specs.slice(0, 3));
+    await stage.advance(163_000);
+    expect(entries()).toHaveLength(2);
+    expect(blocked()).toMatchObject({
+      reason: "UnexplainedBudget",
+      message: expect.stringMatching(/^1 eviction waits: the budget for deaths that nobody saw/) as string,
+    });
+    expect((await stage.scrape()).sum("hygeia_blocked_evictions_total", { reason: "UnexplainedBudget" })).toBe(1);
+    // Deaths that were seen have nothing to do with it.
+    if (specs[3] !== undefined) stage.kill(specs[3]);
+    await stage.advance(0);
+    expect(stage.isListed("/shop/3")).toBe(false);
+    await stage.advance(50_000);
+    expect(entries()).toHaveLength(3);
+    await stage.advance(15_000);
+    expect(entries()).toHaveLength(4);
+    expect(blocked()).toBeUndefined();
+  });
+
+  test("is the floor of its service: others that live there, and no others, and not itself", async () => {
+    stage.policy({ zombies: { minInstances: 2 } });
+    const [, second, third] = await manyLiving(3);
+    for (const port of [90, 91, 92]) stage.register(`/other/${port}`, "10.42.1.0", { service: "other", port });
+    await stage.advance(20_000);
+    expect(counts()).toMatchObject({ Live: 6 });
+    if (second !== undefined) stage.kill(second);
+    await stage.advance(0);
+    expect(stage.isListed("/shop/1")).toBe(false);
+    if (third !== undefined) stage.kill(third);
+    await stage.advance(60_000);
+    expect(stage.isListed("/shop/2")).toBe(true);
+    expect(decisions("/shop/2")).toEqual(["MinInstances"]);
+    expect(blocked()).toMatchObject({ reason: "MinInstances" });
+    stage.pod({ name: "next", ips: ["10.42.1.9"] });
+    stage.register("/shop/9", "10.42.1.9");
+    await stage.advance(60_000);
+    expect(stage.isListed("/shop/2")).toBe(false);
+    expect(blocked()).toBeUndefined();
+  });
+
+  test("is that most nodes are not ready, unless the death was seen, until they are", async () => {
+    stage.policy({ zombies: silentFor });
+    const [lost, killed] = await manyLiving(10, longLeased);
+    for (const name of ["node-2", "node-3"]) stage.cluster.nodes.set(rawNode({ name, ready: false }));
+    if (lost !== undefined) await lose(lost);
+    if (killed !== undefined) stage.kill(killed);
+    await stage.advance(163_000);
+    expect(stage.isListed("/shop/0")).toBe(true);
+    expect(stage.isListed("/shop/1")).toBe(false);
+    expect(decisions("/shop/0")).toEqual(["SelfPreservation"]);
+    expect(blocked()).toEqual({
+      reason: "SelfPreservation",
+      message: "registry main: NodesNotReady: only 1 of 3 nodes are ready (at least 45 % must be)",
+    });
+    stage.cluster.nodes.set(rawNode({ name: "node-2" }));
+    await stage.advance(60_000);
+    expect(entries()).toContainEqual(expect.objectContaining({ id: "/shop/0", result: "Evicted" }));
+    expect(blocked()).toBeUndefined();
+  });
+
+  test("is that pods vanished from one list to the next, but for those seen to end, until a list agrees", async () => {
+    stage.policy({ zombies: silentFor });
+    const registered = await manyLiving(10, longLeased);
+    const others = Array.from({ length: 20 }, (_, i): PodSpec => ({ name: `other-${i}`, ips: [`10.42.2.${i}`] }));
+    const list = (...specs: readonly PodSpec[]): void => stage.cluster.pods.list(specs.map(rawPod));
+    list(...registered, ...others);
+    const [lost, ...left] = registered;
+    if (lost !== undefined) await lose(lost);
+    list(...left, ...others.slice(0, 11));
+    await stage.advance(163_000);
+    expect(stage.isListed("/shop/0")).toBe(true);
+    expect(decisions("/shop/0")).toEqual(["SelfPreservation"]);
+    expect(blocked()?.message).toBe(
+      "registry main: PodsVanished: 9 of 30 pods were missing in the last list without a death that was seen (limit 30 %)",
+    );
+    list(...left, ...others.slice(0, 11));
+    await stage.advance(60_000);
+    expect(entries()).toContainEqual(expect.objectContaining({ id: "/shop/0", result: "Evicted" }));
+    expect(blocked()).toBeUndefined();
   });
 });
 
