@@ -230,6 +230,11 @@ export function createMetrics(options: MetricsOptions) {
         ["registry"],
       ),
       fresh: gauge("hygeia_registry_fresh", "1 while the view of a registry can be acted on, else 0.", ["registry"]),
+      problem: gauge(
+        "hygeia_registry_problem",
+        "1 while a registry is not reachable or its content not known, by the reason of its condition; else absent.",
+        ["registry", "reason"],
+      ),
       mode: gauge("hygeia_registry_mode", "1 for the mode a registry is in, 0 for the other.", ["registry", "mode"]),
       instances: gauge("hygeia_registry_instances", "Instances a registry lists.", ["registry"]),
       ignoredEntries: gauge(

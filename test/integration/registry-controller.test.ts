@@ -1,4 +1,10 @@
-/** The Registry objects of an operator that runs as a process: what their status says of real etcds. */
+/**
+ * The Registry objects of an operator that runs as a process: what their status, Events and metrics say of real etcds,
+ * and of what is none.
+ */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { RegistrySpec } from "../../src/api/v1alpha1/index.ts";
@@ -100,6 +106,38 @@ async function untilEvent(name: string, reason: string): Promise<string> {
   });
 }
 
+/** The reasons that /metrics gives for a registry's trouble. */
+async function problemsOf(name: string): Promise<string[]> {
+  const reading = await operator.metrics();
+  return reading
+    .samples("hygeia_registry_problem", { registry: name })
+    .map(({ labels, value }) => `${labels["reason"] ?? ""} ${value}`);
+}
+
+async function untilProblems(name: string, ...reasons: readonly string[]): Promise<void> {
+  let last: readonly string[] = [];
+  await eventually(`the problems of registry ${name} are [${reasons.join()}]`, async () => {
+    last = await problemsOf(name);
+    return last.join() === reasons.map((reason) => `${reason} 1`).join();
+  }).catch((error: unknown) => {
+    throw new Error(`last seen: ${last.join()}`, { cause: error });
+  });
+}
+
+/** Condition Reachable, an Event and the metric name the same cause. @returns what the condition and the Event say */
+async function untilTrouble(name: string, reason: string, within?: number) {
+  const { message } = await untilReason(name, "Reachable", reason, within);
+  await untilProblems(name, reason);
+  const note = await untilEvent(name, `Registry${reason}`);
+  return { message, note };
+}
+
+/** It is ready, and no metric tells of trouble any more. */
+async function untilWell(name: string, within?: number): Promise<void> {
+  await untilReason(name, "Ready", "Ready", within);
+  await untilProblems(name);
+}
+
 const caSecretRef = { name: "etcd-ca", key: "ca.crt" };
 
 describe("a registry that works", () => {
@@ -177,12 +215,15 @@ describe("a registry that works", () => {
 describe.concurrent("a registry that can not be used names the cause", () => {
   test("when nobody listens, and recovers when the address is corrected", async () => {
     await registry("unreachable", ["http://127.0.0.1:1"]);
-    const { message } = await untilReason("unreachable", "Reachable", "Unreachable");
+    const { message, note } = await untilTrouble("unreachable", "Unreachable");
     expect(message).toMatch(/http:\/\/127\.0\.0\.1:1.*ECONNREFUSED/);
     expect((await condition("unreachable", "Ready"))?.reason).toBe("NotReachable");
-    expect(await untilEvent("unreachable", "RegistryUnreachable")).toContain("ECONNREFUSED");
+    expect(note).toContain("ECONNREFUSED");
+    // Admission must go on: a replica is ready whatever its registries are.
+    expect(await operator.readiness()).toMatchObject({ ready: true });
+    expect(await problemsOf("unreachable")).toEqual(["Unreachable 1"]);
     await registry("unreachable", plain.endpoints);
-    await untilReason("unreachable", "Ready", "Ready");
+    await untilWell("unreachable");
     await untilEvent("unreachable", "RegistryReachable");
   });
 
@@ -192,11 +233,11 @@ describe.concurrent("a registry that can not be used names the cause", () => {
       tls: { caSecretRef },
       credentials: { secretRef: { name: "wrong-login" } },
     });
-    const { message } = await untilReason("login", "Reachable", "Unauthenticated");
+    const { message, note } = await untilTrouble("login", "Unauthenticated");
     expect(message).toContain("user name or password is wrong");
-    await untilEvent("login", "RegistryUnauthenticated");
+    expect(note).toContain("user name or password is wrong");
     await secret("wrong-login", { username: "root", password: PASSWORD });
-    await untilReason("login", "Ready", "Ready", SECRETS_WITHIN);
+    await untilWell("login", SECRETS_WITHIN);
   });
 
   test("when the authority is a stranger, and recovers when the Secret is corrected", async () => {
@@ -205,33 +246,35 @@ describe.concurrent("a registry that can not be used names the cause", () => {
       tls: { caSecretRef: { name: "wrong-ca", key: "ca.crt" } },
       credentials: { secretRef: { name: "etcd-login" } },
     });
-    await untilReason("authority", "Reachable", "TLSFailed");
+    await untilTrouble("authority", "TLSFailed");
     const { message } = await untilReason("authority", "TLSHealthy", "NotTrusted");
     expect(message).toContain(`the certificate of ${secured.endpoints[0] ?? ""}`);
     expect(message).toContain("spec.tls.caSecretRef");
     await untilEvent("authority", "TLSFailed");
     await secret("wrong-ca", { "ca.crt": authority.certificate });
-    await untilReason("authority", "Ready", "Ready", SECRETS_WITHIN);
+    await untilWell("authority", SECRETS_WITHIN);
     await untilReason("authority", "TLSHealthy", "Valid");
   });
 
   test("when the certificate is for another name", async () => {
     await registry("name", secured.endpoints, { tls: { caSecretRef, serverName: "etcd.example" } });
-    await untilReason("name", "Reachable", "TLSFailed");
+    await untilTrouble("name", "TLSFailed");
     const { message } = await untilReason("name", "TLSHealthy", "WrongName");
     expect(message).toContain('is not for "etcd.example": correct spec.tls.serverName');
+    expect(await untilEvent("name", "TLSFailed")).toBe(`WrongName: ${message}`);
   });
 
   test("when a client certificate is asked for and missing, and works with one", async () => {
     await registry("mutual", mutual.endpoints, { tls: { caSecretRef } });
-    await untilReason("mutual", "Reachable", "TLSFailed");
-    await untilReason("mutual", "TLSHealthy", "ClientRejected");
+    await untilTrouble("mutual", "TLSFailed");
+    const rejected = await untilReason("mutual", "TLSHealthy", "ClientRejected");
+    expect(await untilEvent("mutual", "TLSFailed")).toBe(`ClientRejected: ${rejected.message}`);
     const { certificate, key } = await authority.issue({ commonName: "hygeia" });
     await secret("etcd-client", { "tls.crt": certificate, "tls.key": key });
     await registry("mutual", mutual.endpoints, {
       tls: { caSecretRef, clientCertificateSecretRef: { name: "etcd-client" } },
     });
-    await untilReason("mutual", "Ready", "Ready");
+    await untilWell("mutual");
     await untilReason("mutual", "TLSHealthy", "Valid");
   });
 
@@ -241,6 +284,7 @@ describe.concurrent("a registry that can not be used names the cause", () => {
     expect(message).toContain(`the certificate of ${ending.endpoints[0] ?? ""}`);
     expect(await untilEvent("ending", "CertificateExpiring")).toBe(message);
     expect((await condition("ending", "Reachable"))?.status).toBe("True");
+    expect(await problemsOf("ending")).toEqual([]);
   });
 
   test("when a Secret or a key in it is missing, and recovers when it is there", async () => {
@@ -248,17 +292,61 @@ describe.concurrent("a registry that can not be used names the cause", () => {
       tls: { caSecretRef },
       credentials: { secretRef: { name: "late-login" } },
     });
-    const absent = await untilReason("secretless", "Reachable", "SecretNotFound");
+    const absent = await untilTrouble("secretless", "SecretNotFound");
     expect(absent.message).toMatch(/^spec\.credentials\.secretRef: there is no Secret "late-login"/);
-    await untilEvent("secretless", "RegistrySecretNotFound");
+    expect(absent.note).toBe(absent.message);
     await secret("late-login", { username: "root" });
-    const keyless = await untilReason("secretless", "Reachable", "SecretKeyMissing", SECRETS_WITHIN);
+    const keyless = await untilTrouble("secretless", "SecretKeyMissing", SECRETS_WITHIN);
     expect(keyless.message).toBe('spec.credentials.secretRef: Secret "late-login" has no key "password"');
+    expect(keyless.note).toBe(keyless.message);
     await secret("late-login", { username: "root", password: PASSWORD });
-    await untilReason("secretless", "Ready", "Ready", SECRETS_WITHIN);
+    await untilWell("secretless", SECRETS_WITHIN);
     await fixture.client.delete(`/api/v1/namespaces/${OPERATOR_NAMESPACE}/secrets/late-login`);
     const outdated = await untilReason("secretless", "Ready", "CredentialsOutdated", SECRETS_WITHIN);
     expect(outdated.status).toBe("True");
+    await untilEvent("secretless", "RegistryCredentialsOutdated");
+    expect(await problemsOf("secretless")).toEqual([]);
+  });
+
+  test("when a Secret holds something that can not be used, and recovers when it is corrected", async () => {
+    await secret("garbled-ca", { "ca.crt": "no certificate" });
+    await registry("garbled", secured.endpoints, {
+      tls: { caSecretRef: { name: "garbled-ca", key: "ca.crt" } },
+      credentials: { secretRef: { name: "etcd-login" } },
+    });
+    const { message, note } = await untilTrouble("garbled", "SecretInvalid");
+    expect(message).toBe('spec.tls.caSecretRef: the value under "ca.crt" in Secret "garbled-ca" is no PEM certificate');
+    expect(note).toBe(message);
+    await secret("garbled-ca", { "ca.crt": authority.certificate });
+    await untilWell("garbled", SECRETS_WITHIN);
+  });
+
+  test("when a Secret is one that no Registry may have read", async () => {
+    await registry("nosy", plain.endpoints, { credentials: { secretRef: { name: "hygeia-webhook-ca" } } });
+    const { message, note } = await untilTrouble("nosy", "SecretUnreadable");
+    expect(message).toBe('spec.credentials.secretRef: Secret "hygeia-webhook-ca" could not be read (Reserved)');
+    expect(note).toBe(message);
+  });
+
+  test("when what answers is no etcd, and leaves the others alone", async () => {
+    const page = createServer((_, response) => void response.end("It works!"));
+    await new Promise<void>((resolve) => page.listen(0, "127.0.0.1", resolve));
+    try {
+      const endpoint = `http://127.0.0.1:${(page.address() as AddressInfo).port}`;
+      const before = await condition("good", "Ready");
+      await registry("stranger", [endpoint]);
+      const { message, note } = await untilTrouble("stranger", "NotUnderstood");
+      expect(message).toMatch(new RegExp(`${endpoint}.*speaks no gRPC`));
+      expect(note).toBe(message);
+      expect(await condition("good", "Ready")).toEqual(before);
+      expect(await problemsOf("good")).toEqual([]);
+      expect((await operator.metrics()).sum("hygeia_registry_fresh", { registry: "good" })).toBe(1);
+      await registry("stranger", plain.endpoints);
+      await untilWell("stranger");
+    } finally {
+      page.closeAllConnections();
+      await new Promise((resolve) => page.close(resolve));
+    }
   });
 
   test("when the server freezes, and recovers when it goes on", async () => {
@@ -267,9 +355,11 @@ describe.concurrent("a registry that can not be used names the cause", () => {
       await registry("frozen", frozen.endpoints, { requestTimeout: "1s" });
       await untilReason("frozen", "Ready", "Ready");
       frozen.members[0]?.pause();
-      await eventually("it is not ready", async () => (await condition("frozen", "Ready"))?.status === "False", 60_000);
+      const { message } = await untilTrouble("frozen", "TimedOut", 60_000);
+      expect(message).toContain(frozen.endpoints[0]);
+      expect((await condition("frozen", "Ready"))?.status).toBe("False");
       frozen.members[0]?.resume();
-      await untilReason("frozen", "Ready", "Ready", 60_000);
+      await untilWell("frozen", 60_000);
     } finally {
       await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/frozen");
       await frozen.stop();
@@ -283,7 +373,7 @@ describe.concurrent("a registry that can not be used names the cause", () => {
       await untilReason("wiped", "Ready", "Ready");
       await wiped.wipe();
       expect(await untilEvent("wiped", "RegistryViewReset")).toMatch(/It is read anew\.$/);
-      await untilReason("wiped", "Ready", "Ready", 60_000);
+      await untilWell("wiped", 60_000);
     } finally {
       await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/wiped");
       await wiped.stop();
@@ -299,4 +389,19 @@ test("a registry that is deleted stops being watched, and its metrics go", async
   expect(await shown()).toBe(true);
   await fixture.client.delete("/apis/hygeia.dev/v1alpha1/registries/leaving");
   await eventually("its metrics are gone", async () => !(await shown()));
+});
+
+test("a registry of a type that only the API server knows is not understood, and says which field it is", async () => {
+  const crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/registries.hygeia.dev";
+  const type = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/type/enum/-";
+  await fixture.client.patch(crd, [{ op: "add", path: type, value: "Zookeeper" }], "application/json-patch+json");
+  const spec = { type: "Zookeeper", endpoints: plain.endpoints };
+  const body = { apiVersion: "hygeia.dev/v1alpha1", kind: "Registry", metadata: { name: "later" }, spec };
+  await eventually("the API server takes it", async () => {
+    return await fixture.client.create("/apis/hygeia.dev/v1alpha1/registries", body);
+  });
+  const { message, note } = await untilTrouble("later", "InvalidSpec");
+  expect(message).toBe("spec.type: must be one of Consul, Etcd, Nacos");
+  expect(note).toBe(message);
+  expect((await condition("later", "Ready"))?.reason).toBe("InvalidSpec");
 });

@@ -1,4 +1,5 @@
-interface Sample {
+/** One line of a scrape. */
+export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
@@ -27,6 +28,11 @@ export class MetricsReading {
   /** False when no series of this name has these labels. */
   has(name: string, labels: Readonly<Record<string, string>> = {}): boolean {
     return this.#matching(name, labels).length > 0;
+  }
+
+  /** Every series of this name that has these labels; without a name, every series there is. */
+  samples(name?: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] {
+    return name === undefined ? this.#samples : this.#matching(name, labels);
   }
 
   #matching(name: string, labels: Readonly<Record<string, string>>): readonly Sample[] {

@@ -13,6 +13,11 @@ function registryNotReachable(regarding: ObjectReference, reason: string, messag
   return warning(regarding, `Registry${reason}`, "Connect", message, []);
 }
 
+/** It answers, but not all that it holds is known; `reason` is one of condition Synced. */
+function registryNotSynced(regarding: ObjectReference, reason: string, message: string): EventNote {
+  return warning(regarding, `Registry${reason}`, "Read", message, []);
+}
+
 /** It answers again. */
 function registryReachable(regarding: ObjectReference): EventNote {
   const note = "The registry answers again and lets the operator in.";
@@ -47,6 +52,9 @@ function tlsFailed(regarding: ObjectReference, reason: string, message: string):
   return warning(regarding, "TLSFailed", "CheckTLS", `${reason}: ${message}`);
 }
 
+/** Reasons of condition Synced with an Event of their own: of condition Reachable, or {@link registryViewReset}. */
+const toldElsewhere: ReadonlySet<string> = new Set(["Disconnected", "WentBack", "ClusterChanged"]);
+
 /** The Events for what is news in a Registry's conditions. */
 export function registryEvents(regarding: ObjectReference, changes: readonly ConditionChange[]): readonly EventNote[] {
   return changes.map((change) => eventOf(regarding, change)).filter((event) => event !== undefined);
@@ -58,6 +66,10 @@ function eventOf(regarding: ObjectReference, { type, before, after }: ConditionC
     case "Reachable":
       if (status === "False") return registryNotReachable(regarding, reason, message);
       return status === "True" && before?.status === "False" ? registryReachable(regarding) : undefined;
+    case "Synced":
+      return status === "False" && !toldElsewhere.has(reason)
+        ? registryNotSynced(regarding, reason, message)
+        : undefined;
     case "Ready":
       if (reason === "Fallback") return registryFallback(regarding, message);
       return reason === "CredentialsOutdated" ? registryCredentialsOutdated(regarding, message) : undefined;

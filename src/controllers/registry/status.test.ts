@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { RegistryFreshness } from "../../registry/port.ts";
 import { registryEvents } from "./events.ts";
-import { registryConditions, registryReadiness, type RegistryFacts } from "./status.ts";
+import { registryConditions, registryProblem, registryReadiness, type RegistryFacts } from "./status.ts";
 import { conditionChanges, conditionStatus } from "../status/conditions.ts";
 import { REGISTRY_CONDITIONS } from "../../api/v1alpha1/conditions.ts";
 
@@ -153,6 +153,36 @@ describe("the conditions of a registry", () => {
   });
 });
 
+describe("the problem of a registry", () => {
+  const table: Record<string, { facts: Part; reason: string | undefined }> = {
+    "is none when all is well": { facts: {}, reason: undefined },
+    "is none before the first answer": { facts: { freshness: nothing }, reason: undefined },
+    "is none while it works with credentials read before": {
+      facts: { problem: { reason: "SecretNotFound", message: "m" } },
+      reason: undefined,
+    },
+    "is why it can not be reached, also where the view is kept": {
+      facts: { freshness: { problem: trouble("Unreachable") } },
+      reason: "Unreachable",
+    },
+    "is the Secret that is missing": {
+      facts: { problem: { reason: "SecretNotFound", message: "m" }, isRunning: false, freshness: nothing },
+      reason: "SecretNotFound",
+    },
+    "is why its content is not known, of one that answers": {
+      facts: { freshness: { problem: trouble("FilteredByACLs") } },
+      reason: "FilteredByACLs",
+    },
+    "is none of many words, whatever the adapter calls it": {
+      facts: { freshness: { problem: trouble("SomethingOfLater") } },
+      reason: "NotUnderstood",
+    },
+  };
+  for (const [sentence, { facts: part, reason }] of Object.entries(table)) {
+    test(sentence, () => expect(registryProblem(facts(part))).toBe(reason));
+  }
+});
+
 describe("the Events of a registry", () => {
   const regarding = { apiVersion: "hygeia.dev/v1alpha1", kind: "Registry", name: "main", uid: "u" };
   const tls = (reason: "ExpiresSoon" | "Expired" | "NotTrusted"): Part => ({
@@ -177,6 +207,21 @@ describe("the Events of a registry", () => {
       reasons: ["RegistryReachable"],
     },
     "do not call the first answer a return": { before: { freshness: nothing }, after: {}, reasons: [] },
+    "tell that a token does not see all, of a registry that answers": {
+      before: {},
+      after: { freshness: { problem: trouble("FilteredByACLs") } },
+      reasons: ["RegistryFilteredByACLs"],
+    },
+    "tell that the view is too old": {
+      before: {},
+      after: { freshness: { caughtUpTo: 84_999 } },
+      reasons: ["RegistryStale"],
+    },
+    "tell of data that went back elsewhere, since that is over in a moment": {
+      before: {},
+      after: { freshness: { problem: trouble("WentBack") } },
+      reasons: [],
+    },
     "tell that the breaker opened": {
       before: {},
       after: { freshness: { mode: "Fallback" } },

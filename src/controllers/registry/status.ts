@@ -53,6 +53,15 @@ export function registryReadiness(facts: RegistryFacts): {
   return { status: statusOf(ready), message: ready.message };
 }
 
+/**
+ * Why the registry can not be relied on: the reason of condition Reachable where that is False, else that of Synced.
+ * Undefined when neither is.
+ */
+export function registryProblem(facts: RegistryFacts): string | undefined {
+  const reachable = reachableOf(facts);
+  return [reachable, syncedOf(facts, reachable)].find((condition) => statusOf(condition) === "False")?.reason;
+}
+
 /** Codes of RegistryError that say that the data is not a continuation, not all, or its reading was interrupted. */
 const aboutContent: ReadonlySet<string> = new Set([
   "WentBack",
