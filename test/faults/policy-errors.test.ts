@@ -111,10 +111,10 @@ describe("a policy with a mistake", () => {
       type: "Superseded",
       status: "True",
       reason: "WhollySuperseded",
-      says: /"all" \(\d+ pods?\)/,
+      says: /spec\.match .* spec\.priority .*: "all" \(\d+ pods?\)/,
     } as const;
     await untilCondition(stage.fixture.client, rpol("overlapped"), wholly);
-    await untilEvent(stage.fixture.client, rpol("overlapped"), "PolicySuperseded", /"all"/);
+    await untilEvent(stage.fixture.client, rpol("overlapped"), "PolicySuperseded", /spec\.priority .*"all"/);
     await untilCondition(stage.fixture.client, rpol("overlapped"), {
       type: "Ready",
       status: "False",

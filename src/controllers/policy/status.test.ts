@@ -504,7 +504,7 @@ describe("the conditions of a policy", () => {
   test("name the winning policies, the one with most pods first, and count the rest", () => {
     const seven = lost(["a", 1], ["b", 7], ["c", 3], ["d", 3], ["e", 2], ["f", 1], ["g", 1]);
     expect(message({ pods: counted(2, seven) }, "Superseded")).toBe(
-      'of some pods that this policy matches others are in charge, by priority or age: "b" (7 pods), "c" (3 pods), "d" (3 pods), "e" (2 pods), "a" (1 pod) and 2 more',
+      'of some pods that spec.match selects others are in charge, by a higher spec.priority or, where it is equal, by age: "b" (7 pods), "c" (3 pods), "d" (3 pods), "e" (2 pods), "a" (1 pod) and 2 more',
     );
   });
 });

@@ -196,7 +196,7 @@ function supersededOf(facts: PolicyFacts): Says<"Superseded"> {
   const names = others > 0 ? `${shown.join(", ")} and ${others} more` : shown.join(", ");
   const of = pods.matched === 0 ? "all" : "some";
   const silent = isAboutPodsOnly(facts) ? [] : lost.filter(([name]) => podsOnly.has(name));
-  const message = `of ${of} pods that this policy matches others are in charge, by priority or age: ${names}${unjudged(silent)}`;
+  const message = `of ${of} pods that spec.match selects others are in charge, by a higher spec.priority or, where it is equal, by age: ${names}${unjudged(silent)}`;
   return { type, reason: pods.matched === 0 ? "WhollySuperseded" : "PartlySuperseded", message };
 }
 
