@@ -338,7 +338,7 @@ describe("kubectl", () => {
     };
     const status = {
       policy: "shown",
-      summary: { findings: 212, omitted: 12, evictions: 100 },
+      summary: { findings: 212, worst: "Zombie", omitted: 12, evictions: 100 },
       findings: Array.from({ length: 200 }, () => finding),
       evictions: Array.from({ length: 100 }, () => eviction),
     };
@@ -346,6 +346,14 @@ describe("kubectl", () => {
     const [head, row] = await columns("rrep", "shown", "-o", "wide");
     expect(head).toEqual(["NAME", "FINDINGS", "WORST", "EVICTIONS", "LAST-EVICTION", "POLICY", "AGE"]);
     expect(row?.slice(0, 4)).toEqual(["shown", "212", "Zombie", "100"]);
+
+    const foreign = {
+      summary: { findings: 0, omitted: 0, evictions: 0 },
+      findings: [{ ...finding, verdict: "Foreign" }],
+    };
+    await create("RegistrationReport", object("RegistrationReport", "quiet"), foreign);
+    const [, quiet] = await columns("rrep", "quiet");
+    expect(quiet?.slice(0, 3)).toEqual(["quiet", "0", "0"]);
 
     const tooMany = { status: { findings: [...status.findings, finding] } };
     const refused = await cluster.call("PATCH", `${PATHS.RegistrationReport}/shown/status`, tooMany);

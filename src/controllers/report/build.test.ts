@@ -238,8 +238,21 @@ describe("a report's findings", () => {
     const findings = Array.from({ length: 250 }, (_, i) => finding(`${i}`));
     const report = build({ findings, counts: { ...noCounts, Live: 1_000, Zombie: 240, Suspect: 10, Foreign: 7 } });
     expect(report.findings).toHaveLength(MAX_FINDINGS);
-    expect(report.summary).toEqual({ findings: 250, omitted: 57, evictions: 0 });
+    expect(report.summary).toEqual({ findings: 250, worst: "Zombie", omitted: 57, evictions: 0 });
   });
+
+  const worst: Record<string, { verdicts: readonly VerdictKind[]; worst: string | undefined }> = {
+    "have no worst verdict where there is none": { verdicts: [], worst: undefined },
+    "have none where all are foreign, which count as no findings": { verdicts: ["Foreign"], worst: undefined },
+    "have the first one's, which is the worst": { verdicts: ["Contested", "Zombie", "Foreign"], worst: "Contested" },
+    "have the only one's beside foreign ones": { verdicts: ["Unknown", "Foreign"], worst: "Unknown" },
+  };
+  for (const [sentence, { verdicts, worst: verdict }] of Object.entries(worst)) {
+    test(sentence, () => {
+      const { summary } = build({ findings: verdicts.map((kind, i) => finding(`${i}`, kind)) });
+      expect(summary?.worst).toBe(verdict);
+    });
+  }
 });
 
 describe("a report's evictions", () => {
@@ -398,7 +411,12 @@ test("a report of the longest texts there are fits into etcd, and says what was 
     ttlMilliseconds: 0,
     undoKey: `/hygeia/${evictions.length - 1}`,
   });
-  expect(summary).toEqual({ findings: 200, omitted: 200 - findings.length, evictions: evictions.length });
+  expect(summary).toEqual({
+    findings: 200,
+    worst: "Zombie",
+    omitted: 200 - findings.length,
+    evictions: evictions.length,
+  });
 });
 
 test("any report is within the schema's bounds and etcd's limit, and building it again from itself changes nothing", () => {

@@ -62,6 +62,7 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
     policy: facts.policy,
     summary: {
       findings: total - foreign,
+      ...worstIn(facts.findings),
       omitted: Math.max(0, total - findings.length),
       evictions: evictions.length,
       ...pods.summary,
@@ -70,6 +71,12 @@ export function buildReport(facts: ReportFacts): RegistrationReportStatus {
     findings,
     evictions,
   };
+}
+
+/** Foreign ones come last, and are no findings of ours. */
+function worstIn([first]: readonly Finding[]): Pick<RegistrationReportSummary, "worst"> {
+  const kind = first?.judgement.verdict.kind;
+  return kind === undefined || kind === "Foreign" || kind === "Live" ? {} : { worst: kind };
 }
 
 interface PodList {

@@ -757,13 +757,17 @@ export interface RegistrationReportStatus {
   evictions?: RegistrationReportEviction[];
 }
 /**
- * Counts.
+ * Counts, and the worst verdict.
  */
 export interface RegistrationReportSummary {
   /**
    * Instances that are neither live nor foreign.
    */
   findings?: number;
+  /**
+   * The worst verdict among them. Absent when there is none.
+   */
+  worst?: "Draining" | "Zombie" | "Suspect" | "Contested" | "Resurrected" | "Unknown";
   /**
    * Instances left out of findings because the list was full, foreign ones included.
    */
