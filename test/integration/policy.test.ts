@@ -44,7 +44,10 @@ afterAll(async () => {
 
 type Spec = Partial<Omit<RegistrationPolicySpec, "registration" | "dns">> & {
   readonly dns?: Partial<RegistrationPolicyDns>;
-  readonly registration?: { readonly registries: readonly { readonly name: string; readonly role?: string }[] };
+  readonly registration?: {
+    readonly registries: readonly { readonly name: string; readonly role?: string }[];
+    readonly zombies?: object;
+  };
 };
 
 async function policy(name: string, spec: Spec = {}): Promise<void> {
@@ -383,6 +386,42 @@ describe("evictions", () => {
     await remove("evicting");
   });
 
+  test("are seen in the metrics: the work, the budget that is left, and no label that grows with the instances", async () => {
+    const namespace = await fixture.namespace();
+    const registries = [{ name: "main" }];
+    const zombies = { budget: { evictionsPerSecond: 1, burst: 7 } };
+    await policy("evicting", { ...selecting(namespace), registration: { registries, zombies } });
+    const { pod, key } = await zombie(namespace, "measured");
+    await untilStatus("evicting", "has evicted it", ({ evicted }) => evicted === 1);
+    const labels = { policy: "evicting", registry: "main" };
+    const metrics = await eventually("the budget is whole again", async () => {
+      const reading = await operator.metrics();
+      return reading.sum("hygeia_budget_left", labels) === 7 ? reading : undefined;
+    });
+    expect(metrics.sum("hygeia_evictions_total", { ...labels, class: "Confirmed", result: "Evicted" })).toBe(1);
+    for (const controller of ["instance", "policy-status", "registry-status", "report"]) {
+      const done = metrics.sum("controller_runtime_reconcile_total", { controller, result: "success" });
+      const more = metrics.sum("controller_runtime_reconcile_total", { controller, result: "requeue_after" });
+      expect([controller, done + more > 0]).toEqual([controller, true]);
+      expect([controller, metrics.has("workqueue_depth", { name: controller })]).toEqual([controller, true]);
+      expect([controller, metrics.sum("workqueue_adds_total", { name: controller }) > 0]).toEqual([controller, true]);
+    }
+
+    const unbounded = [namespace, "measured", key, pod.address, pod.name, pod.uid, node.name];
+    const values = metrics.samples().flatMap(({ name, labels: all }) =>
+      Object.entries(all)
+        // The API server's own address is one.
+        .filter(([label]) => !(name.startsWith("rest_client_") && label === "host"))
+        .map(([label, value]) => `${name} ${label}=${value}`),
+    );
+    expect(values.length).toBeGreaterThan(100);
+    const offending = values.filter(
+      (value) => /\d+\.\d+\.\d+\.\d+/.test(value) || unbounded.some((text) => value.includes(text)),
+    );
+    expect(offending).toEqual([]);
+    await remove("evicting");
+  });
+
   test("are reported and not done under Audit", async () => {
     const namespace = await fixture.namespace();
     await policy("evicting", { ...selecting(namespace), mode: "Audit" });
@@ -394,6 +433,7 @@ describe("evictions", () => {
       return report?.status?.findings?.find(({ id, verdict }) => id === key && verdict === "Zombie");
     });
     expect(finding).toMatchObject({ evidence: "Confirmed", action: "None", blockedBy: "Audit" });
+    expect(await fixture.kubectl("get", "rrep", "evicting")).toMatch(/\nevicting +1 +Zombie +0 /);
     expect((await untilEvent("evicting", "ZombieInstanceDetected")).note).toContain(key);
     await remove("evicting");
   });
