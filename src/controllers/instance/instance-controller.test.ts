@@ -496,22 +496,6 @@ describe("what the policy asks for", () => {
     expect(stage.isListed(ID)).toBe(false);
   });
 
-  test("minInstances asks for others that live, and does not count the one that died", async () => {
-    const zombies = { minInstances: 1 };
-    stage.policy({ zombies });
-    await living();
-    stage.kill(owner);
-    await stage.advance(60_000);
-    expect(stage.isListed(ID)).toBe(true);
-    expect(stage.told).toContain(`judged ${ID} Zombie MinInstances`);
-    const other: PodSpec = { name: "other", ips: ["10.42.0.8"] };
-    stage.pod(other);
-    stage.register("/shop/2", "10.42.0.8");
-    await stage.advance(60_000);
-    expect(stage.isListed(ID)).toBe(false);
-    expect(stage.isListed("/shop/2")).toBe(true);
-  });
-
   test("--dry-run makes every policy one of mode Audit", async () => {
     await stage.stop();
     stage = new InstanceStage({ dryRun: true });
