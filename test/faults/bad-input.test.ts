@@ -41,9 +41,27 @@ const badEntries: Readonly<Record<string, Readonly<Record<string, BadEntry>>>> =
     "a key with one part too many": (address, mark) => ({ key: `/services/bad/${address}/${mark}`, value: "" }),
     "a key with an empty part": (address, mark) => ({ key: `/micro/registry/bad//${mark}`, value: address }),
     "an id that is no number": (address, mark) => ({ key: `zero/bad/id-${mark}`, value: address }),
+    "Dubbo's metadata of an application, without a lease": (address, mark) => ({
+      key: `/dubbo/shop/revision-${mark}`,
+      value: json({ app: "shop", revision: `revision-${mark}`, services: { "bad:tri": { params: { ip: address } } } }),
+    }),
+    "Dubbo's metadata under a name that an interface could have": (address, mark) => ({
+      key: `/dubbo/bad/revision-${mark}`,
+      value: json({ app: "bad", revision: `revision-${mark}`, services: { "bad:tri": { params: { ip: address } } } }),
+    }),
+    "Dubbo's mapping from an interface to applications": (_, mark) => ({
+      key: `/dubbo/mapping/org.bad.Service${mark}`,
+      value: "shop,bad",
+    }),
+    "a mapping without applications": (_, mark) => ({ key: `/dubbo/mapping/org.bad.Nobody${mark}`, value: "" }),
   },
   Directory: {
     "the directory of a service": (_, mark) => ({ key: `/services/${mark}`, value: "" }),
+    "Dubbo's directory of an interface": (_, mark) => ({ key: `/dubbo/org.bad.Service${mark}`, value: "" }),
+    "Dubbo's directory of an interface's providers": (_, mark) => ({
+      key: `/dubbo/org.bad.Service${mark}/providers`,
+      value: "",
+    }),
   },
   InvalidValue: {
     "half a JSON document": (address, mark) => naming(mark, `{"Op":0,"Addr":"${address}`),
@@ -68,6 +86,10 @@ const badEntries: Readonly<Record<string, Readonly<Record<string, BadEntry>>>> =
   NotAProvider: {
     "a consumer": (address, mark) => ({
       key: `/dubbo/bad/consumers/${encodeURIComponent(`consumer://${address}/bad?mark=${mark}`)}`,
+      value: "",
+    }),
+    "Dubbo's directory of an interface's consumers": (_, mark) => ({
+      key: `/dubbo/org.bad.Service${mark}/consumers`,
       value: "",
     }),
   },
