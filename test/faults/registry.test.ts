@@ -127,9 +127,9 @@ async function reachRevision(revision: number): Promise<void> {
   while (reached < revision) reached = await stage.session.put("filler", "");
 }
 
-/** How often the operator has found that the registry's data is not a continuation of what it knew. */
-async function resets(): Promise<number> {
-  return (await operator.metrics()).sum("hygeia_registry_lists_total", { cause: "WentBack" });
+/** How often the operator has listed the registry for this cause. `WentBack`: its data is no continuation of what was known. */
+async function lists(cause: "WentBack" | "Compacted"): Promise<number> {
+  return (await operator.metrics()).sum("hygeia_registry_lists_total", { cause });
 }
 
 /** After the registry has lost their leases: each registers as its framework does, or as its next start does. */
@@ -169,6 +169,39 @@ async function saysWhy(reason: string, says: RegExp): Promise<void> {
   await untilCondition(client, policy, { type: "EvictionBlocked", status: "True", reason: "ViewNotFresh", says });
   await untilEvent(client, registry, `Registry${reason}`, says);
 }
+
+/** What goes on in the registry while the operator does not hear it: one leaves in order, some write again, one comes. */
+async function changeUnheard(): Promise<void> {
+  const [leaving] = instances.splice(0, 1) as [StagedInstance];
+  await leaving.registrant.deregister();
+  await stage.fixture.each(instances.slice(0, REPLICAS), ({ registrant }) => registrant.rewrite());
+  instances.push(await stage.instance({ framework: "Kitex", service: "newcomer", ttl: TTL }));
+}
+
+test("compacted while nothing was heard: it is read anew, what died is evicted, and what lives or came stays", async () => {
+  const dead = await registerTwin(await runPod(), "compacted");
+  const zombies = instances.splice(0, 2);
+  await untilProven();
+  const heir = await dieUnheard(dead);
+  await stage.fixture.each(zombies, (zombie) => stage.crash(zombie));
+  await changeUnheard();
+  const born = await stage.register(heir, dead);
+  await stage.etcd.compact();
+  await saysWhy("Unreachable", /no connection \(.*(ECONNRESET|ECONNREFUSED)/);
+  expect(stage.oracle.departures.filter(({ cause }) => cause !== "Deregistered")).toEqual([]);
+  await line.listen();
+  await eventually("history was gone, and it is read anew", async () => (await lists("Compacted")) > 0);
+  await heirStays(born);
+  for (const { key } of zombies) {
+    expect(await stage.oracle.departure(key)).toMatchObject({ cause: "Evicted" });
+    // What was known of an entry before the gap still counts: nobody has to wait for its silence.
+    expect(await stage.reportedEviction(key)).toMatchObject({ evidence: "Confirmed" });
+  }
+  await untilListed(instances.length);
+  await stage.untilLive(operator, instances.length);
+  expect(await lists("WentBack")).toBe(0);
+  await evictsAgain();
+});
 
 test("wiped: what is written again at the same revision is another entry", async () => {
   const dead = await registerTwin(await runPod(), "wiped");
@@ -218,9 +251,9 @@ test("restored from an older snapshot, and grown past what we knew: only our can
   const heir = await dieUnheard(dead);
   freeze(instances);
   const born = await goBack(snapshot, heir, dead);
-  const before = await resets();
+  const before = await lists("WentBack");
   await line.listen();
-  await eventually("the operator has found another history", async () => (await resets()) > before);
+  await eventually("the operator has found another history", async () => (await lists("WentBack")) > before);
   await heirStays(born);
   await registerAgain(instances);
   await evictsAgain();
@@ -237,11 +270,11 @@ test("back without its last writes, and grown past them: not even our canary tel
   const heir = await dieUnheard(dead);
   freeze(instances);
   const born = await goBack(snapshot, heir, dead);
-  const before = await resets();
+  const before = await lists("WentBack");
   line.setMode({ kind: "Forward" });
   await line.listen();
   await heirStays(born);
-  expect(await resets()).toBe(before);
+  expect(await lists("WentBack")).toBe(before);
   await untilListed(instances.length + 1);
   instances.push(leaving);
   await registerAgain(instances);
