@@ -127,6 +127,8 @@ beforeAll(async () => {
   );
   await putBadEntries("1");
   await putLargeValues("1");
+  // Dubbo writes the directory above all others too. It is not under the prefix, and nobody counts it.
+  untouchable.set("/dubbo", await stage.session.put("/dubbo", ""));
   operator = await stage.operator({ flags: { "sweep-interval": "1s" } });
   await stage.untilLive(operator, instances.length);
   await stage.untilCaughtUp(operator);
