@@ -792,6 +792,23 @@ describe("absence", () => {
     expect(stage.isListed("/gone/0")).toBe(false);
     expect(stage.controller.summary.blocked(POLICY)).toBeUndefined();
   });
+
+  test("of all of ours is not believed, however small a part of a shared registry it is", async () => {
+    for (let i = 0; i < 100; i++) stage.register(`/others/${i}`, `192.0.2.${i}`);
+    const ids = Array.from({ length: 10 }, (_, i) => `/gone/${i}`);
+    for (const [i, id] of ids.entries()) stage.register(id, `10.42.9.${i}`);
+    await stage.start();
+    await stage.advance(1_000);
+    stage.cluster.pods.list([]);
+    stage.cluster.pods.list([]);
+    await stage.advance(300_000);
+    expect(counts()).toMatchObject({ Foreign: 100, Zombie: 10 });
+    expect(ids.every((id) => stage.isListed(id))).toBe(true);
+    expect(stage.controller.summary.blocked(POLICY)).toMatchObject({
+      reason: "SelfPreservation",
+      message: expect.stringContaining("10 of 10 instances look dead") as string,
+    });
+  });
 });
 
 describe("leadership", () => {

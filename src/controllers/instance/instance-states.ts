@@ -69,6 +69,7 @@ export class InstanceStates {
   /** By policy: how many instances have which TTL, for those that have one. */
   readonly #ttls = new Map<string, Map<number, number>>();
   readonly #unexplained = new Map<string, number>();
+  readonly #foreign = new Map<string, number>();
   /** Live records by registry and service, for the floor that must remain. */
   readonly #liveByService = new Map<string, number>();
 
@@ -129,7 +130,7 @@ export class InstanceStates {
 
   clear(): void {
     for (const map of [this.#states, this.#counts, this.#findings, this.#ttls]) map.clear();
-    for (const map of [this.#unexplained, this.#liveByService]) map.clear();
+    for (const map of [this.#unexplained, this.#foreign, this.#liveByService]) map.clear();
   }
 
   keys(): Iterable<string> {
@@ -169,6 +170,11 @@ export class InstanceStates {
     const live = this.#liveByService.get(`${registry}\n${service}`) ?? 0;
     const own = this.#states.get(key);
     return own?.kind === "Live" && own.service === service ? live - 1 : live;
+  }
+
+  /** Instances of a registry that are not ours to look after, as far as they have been judged. */
+  foreign(registry: string): number {
+    return this.#foreign.get(registry) ?? 0;
   }
 
   /** Worst first, at most `limit`. */
@@ -211,6 +217,7 @@ export class InstanceStates {
     // What is another's to look after says nothing about this policy.
     if (ttlMs > 0 && kind !== "Foreign") this.#addTtl(policy, ttlMs, by);
     if (kind === "Live") bump(this.#liveByService, `${registry}\n${service}`, by);
+    if (kind === "Foreign") bump(this.#foreign, registry, by);
     const evidence = finding?.judgement.verdict.evidence;
     // Contested too: where many registrants live whose pods are not seen, it is our view that is wrong.
     const looksDead = kind === "Suspect" || kind === "Zombie" || kind === "Contested";

@@ -70,7 +70,8 @@ export class Planner {
   /** Whether unexplained evictions in a registry are stopped now, and why. */
   selfPreservation(registry: ManagedRegistry): SelfPreservation {
     return selfPreservation({
-      instances: registry.view.size,
+      // In a registry that others share, all of ours can be a small part of everything.
+      instances: registry.view.size - this.#states.foreign(registry.name),
       unexplained: this.#states.unexplained(registry.name),
       lists: this.#cluster.listHistory.map(({ podCount, witnessedDeaths }) => ({ pods: podCount, witnessedDeaths })),
       nodes: this.#cluster.nodeCounts,
