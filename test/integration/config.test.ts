@@ -255,6 +255,34 @@ describe("the webhook", () => {
   });
 });
 
+describe("the network policy", () => {
+  interface NetworkPolicy extends Manifest {
+    readonly spec: {
+      readonly egress: readonly {
+        readonly to?: unknown;
+        readonly ports: readonly { readonly protocol: string; readonly port: number }[];
+      }[];
+    };
+  }
+  interface Registry extends Manifest {
+    readonly spec: { readonly endpoints: readonly string[]; readonly consul?: { readonly agentPort?: number } };
+  }
+
+  test("lets the operator reach every endpoint and every agent of the samples", async () => {
+    const policy = (await build("config/default")).find(({ kind }) => kind === "NetworkPolicy") as NetworkPolicy;
+    const open = policy.spec.egress
+      .filter(({ to }) => to === undefined)
+      .flatMap(({ ports }) => ports.map(({ protocol, port }) => `${protocol} ${port}`));
+    const registries = (await build("config/samples")).filter(({ kind }) => kind === "Registry") as Registry[];
+    const needed = registries.flatMap(({ spec: { endpoints, consul } }) => [
+      ...endpoints.map((endpoint) => Number(new URL(endpoint).port)),
+      ...(consul?.agentPort === undefined ? [] : [consul.agentPort]),
+    ]);
+    expect(new Set(needed)).toEqual(new Set([2379, 8501, 8848]));
+    expect(open).toEqual(expect.arrayContaining(needed.map((port) => `TCP ${port}`)));
+  });
+});
+
 describe("what the operator may do", () => {
   interface Access {
     readonly verb: string;
