@@ -1,5 +1,5 @@
+import { MultiIndex } from "../multi-index.ts";
 import { parseCidr } from "../net/address.ts";
-import { MultiIndex } from "./multi-index.ts";
 
 /**
  * Networks by the node that has them. They come in a handful of prefix lengths, so a look-up masks the address once

@@ -1,11 +1,11 @@
 import type { Change } from "../kube/types.ts";
+import { MultiIndex } from "../multi-index.ts";
 import type { ClusterEvent } from "./changes.ts";
 import { sameList, sameMap } from "./compare.ts";
 import type { HiddenPods } from "./hidden-pods.ts";
 import type { HostAddresses } from "./host-addresses.ts";
 import { hostSpellings } from "./host-names.ts";
 import { ListHistory } from "./list-history.ts";
-import { MultiIndex } from "./multi-index.ts";
 import type { Nodes } from "./nodes.ts";
 import { PodEntry, type Moment } from "./pod-entry.ts";
 import { deathKeys, hostPorts, liveKeys, liveNames, nodePort, ownAddresses } from "./pod-keys.ts";

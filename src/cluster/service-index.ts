@@ -1,5 +1,5 @@
+import { MultiIndex } from "../multi-index.ts";
 import type { ClusterEvent, ClusterListener } from "./changes.ts";
-import { MultiIndex } from "./multi-index.ts";
 import type { LivePod, PodRecord } from "./types.ts";
 
 /** How a policy predicts what a pod registers. */

@@ -1,5 +1,5 @@
 import type { Change } from "../kube/types.ts";
-import { MultiIndex } from "./multi-index.ts";
+import { MultiIndex } from "../multi-index.ts";
 import type { SliceRecord } from "./project-slice.ts";
 import type { SliceWitness } from "./types.ts";
 

@@ -1,4 +1,4 @@
-import { MultiIndex } from "./multi-index.ts";
+import { MultiIndex } from "../multi-index.ts";
 import type { Tombstone } from "./types.ts";
 
 export interface TombstoneLimits {

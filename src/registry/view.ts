@@ -1,4 +1,4 @@
-import { MultiIndex } from "./multi-index.ts";
+import { MultiIndex } from "../multi-index.ts";
 import type { InstanceRecord, RegistryFreshness, RegistryReader, RegistrySink } from "./port.ts";
 
 /** What one call of the adapter changed. Holds only true differences; never empty unless `whole`. */
@@ -29,8 +29,8 @@ const NOTHING_YET: RegistryFreshness = Object.freeze({
 export class RegistryView implements RegistrySink, RegistryReader {
   readonly name: string;
   readonly #records = new Map<string, InstanceRecord>();
-  readonly #byHost = new MultiIndex();
-  readonly #byService = new MultiIndex();
+  readonly #byHost = new MultiIndex<string>();
+  readonly #byService = new MultiIndex<string>();
   readonly #changeListeners = new Set<(change: ViewChange) => void>();
   readonly #stateListeners = new Set<() => void>();
   #freshness = NOTHING_YET;
@@ -139,7 +139,7 @@ export class RegistryView implements RegistrySink, RegistryReader {
     return this.#records.size;
   }
 
-  #resolve(ids: Iterable<string>): readonly InstanceRecord[] {
+  #resolve(ids: readonly string[]): readonly InstanceRecord[] {
     const records: InstanceRecord[] = [];
     for (const id of ids) {
       const record = this.#records.get(id);
@@ -166,8 +166,8 @@ export class RegistryView implements RegistrySink, RegistryReader {
   }
 
   #unindex(record: InstanceRecord): void {
-    this.#byService.remove(record.service, record.id);
-    for (const { host } of record.endpoints) this.#byHost.remove(host, record.id);
+    this.#byService.delete(record.service, record.id);
+    for (const { host } of record.endpoints) this.#byHost.delete(host, record.id);
   }
 
   #notify(change: ViewChange): void {

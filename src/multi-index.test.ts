@@ -27,6 +27,16 @@ describe("an index of many to many", () => {
     }
   });
 
+  it("names the keys that have a value", () => {
+    const index = new MultiIndex<string>();
+    index.add("left", "a");
+    index.add("kept", "a");
+    index.add("kept", "b");
+    index.delete("left", "a");
+    index.delete("kept", "a");
+    expect([...index.keys()]).toEqual(["kept"]);
+  });
+
   it("gives a copy", () => {
     const index = new MultiIndex<object>();
     index.add("key", a);

@@ -1,8 +1,8 @@
 /**
- * Values by key, many to many. A key with a single value costs one map slot and no array: in a cluster nearly every
- * address belongs to one pod.
+ * Values by key, many to many: objects, or ids. A key with a single value costs one map slot and no array: in a cluster
+ * nearly every address belongs to one pod, and in a registry to one instance.
  */
-export class MultiIndex<V extends object> {
+export class MultiIndex<V extends object | string> {
   readonly #slots = new Map<string, V | Set<V>>();
 
   add(key: string, value: V): void {
@@ -28,5 +28,10 @@ export class MultiIndex<V extends object> {
     const slot = this.#slots.get(key);
     if (slot === undefined) return [];
     return slot instanceof Set ? [...slot] : [slot];
+  }
+
+  /** Every key that has a value. */
+  keys(): Iterable<string> {
+    return this.#slots.keys();
   }
 }
