@@ -20,6 +20,8 @@ export interface OperatorOptions {
   /** Flags without the dashes, besides those that say where things are. Leader election is off by default. */
   readonly flags?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
+  /** What node runs, and where; default src/main.ts, here. */
+  readonly program?: { readonly args: readonly string[]; readonly cwd: string };
   /** What an answer 403 of the API server means to the test: default, that it fails. */
   readonly denials?: "Fail" | "Expected";
   /** Name of the process in messages; default `operator`. */
@@ -35,6 +37,7 @@ const HTTP_TIMEOUT_MS = 2_000;
  */
 export async function startOperator(options: OperatorOptions): Promise<Operator> {
   const { cluster, proxy, name = "operator" } = options;
+  const program = options.program ?? { args: [MAIN], cwd: process.cwd() };
   await installOperator(cluster);
   const scope = new Scope();
   const directory = scope.directory(name);
@@ -57,8 +60,9 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     const process = await scope.start({
       name,
       command: globalThis.process.execPath,
-      args: [MAIN, ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
+      args: [...program.args, ...Object.entries(flags).map(([flag, value]) => `--${flag}=${value}`)],
       env: { NODE_OPTIONS: nodeOptions, ...options.env },
+      cwd: program.cwd,
       logFile,
       ready: async () => (await probe("/healthz")).status === 200,
       stopGrace: 10_000,
