@@ -1,8 +1,9 @@
 import { inject, expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock/system.ts";
-import { delay, dropEvents, hold, type ProxyRequest, Recording } from "../env/proxy/index.ts";
+import { blackHole, delay, dropEvents, hold, type ProxyRequest, Recording } from "../env/proxy/index.ts";
 import { startControlPlane } from "../env/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { Bench, eventually, RecordingSink, type Running } from "./kube-reflector-harness.ts";
 
 /** Waits until so many barriers more have been asked for and answered. */
@@ -25,6 +26,20 @@ test("barriers are quorum lists of one object, about every two seconds", async (
   await eventually(() => expect(bench.proxy.count(bench.isBarrier)).toBe(2));
   for (const { query } of bench.proxy.requests.filter(bench.isBarrier))
     expect(Object.fromEntries(query)).toEqual({ limit: "1" });
+});
+
+test("a barrier that is not answered within 5 s is a problem", async () => {
+  await using bench = await Bench.open();
+  const clock = new ManualClock();
+  bench.proxy.rule({ match: bench.isBarrier, action: blackHole() });
+  const { reflector } = await bench.start({ clock, random: () => 0.5 });
+  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await clock.advance(2_000);
+  await eventually(() => expect(bench.proxy.running(bench.isBarrier)).toBe(1));
+  await clock.advance(4_999);
+  expect(reflector.freshness().problem).toBeUndefined();
+  await clock.advance(1);
+  await eventually(() => expect(reflector.freshness().problem?.reason).toBe("DeadlineExceeded"));
 });
 
 test("whatever was committed before caughtUpTo is in the view, also when the watch is slow", async () => {

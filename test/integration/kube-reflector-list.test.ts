@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { answer, blackHole, cut, delay, dropEvents, hold, truncate } from "../env/proxy/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { Bench, eventually, FastClock, RecordingSink } from "./kube-reflector-harness.ts";
 
 async function createMany(bench: Bench, count: number): Promise<string[]> {
@@ -67,6 +68,18 @@ test("a page that never answers has a deadline", async () => {
   await eventually(() => expect(sink.names).toEqual(names));
 });
 
+test("a page has 60 s, where nothing else was said", async () => {
+  await using bench = await Bench.open();
+  const clock = new ManualClock();
+  bench.proxy.rule({ match: bench.isList, action: blackHole() });
+  const { metrics } = await bench.start({ clock });
+  await eventually(() => expect(bench.proxy.running(bench.isList)).toBe(1));
+  await clock.advance(59_999);
+  expect(metrics.listFailures).toEqual([]);
+  await clock.advance(1);
+  await eventually(() => expect(metrics.listFailures).toEqual(["DeadlineExceeded"]));
+});
+
 test("a continue token that has expired starts the list anew", async () => {
   await using bench = await Bench.open();
   const names = await createMany(bench, 12);
@@ -104,13 +117,17 @@ test("as long as one page is missing nothing is applied, and the view of before 
   expect(sink.changes).toHaveLength(13);
 });
 
-test("a Retry-After is honoured", async () => {
+test.each([
+  ["list", "isList"],
+  ["watch", "isWatch"],
+  ["barrier", "isBarrier"],
+] as const)("a Retry-After is honoured by the next %s", async (_name, match) => {
   await using bench = await Bench.open();
   const clock = new FastClock(20);
-  bench.proxy.rule({ match: bench.isList, action: answer({ status: 429, retryAfterSeconds: 20 }), times: 1 });
+  bench.proxy.rule({ match: bench[match], action: answer({ status: 429, retryAfterSeconds: 20 }), times: 1 });
   const startedAt = clock.monotonic();
-  const { sink } = await bench.start({ clock });
-  await eventually(() => expect(sink.lists).toBe(1));
+  await bench.start({ clock });
+  await eventually(() => expect(bench.proxy.count(bench[match])).toBe(2));
   expect(clock.monotonic() - startedAt).toBeGreaterThanOrEqual(20_000);
 });
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
-import { answer, answerWatch, dropEvents, hold, silenceAfter, TcpProxy } from "../env/proxy/index.ts";
+import { answer, answerWatch, blackHole, dropEvents, hold, silenceAfter, TcpProxy } from "../env/proxy/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { Bench, eventually, FastClock, RecordingSink } from "./kube-reflector-harness.ts";
 
 const expiredEvent = {
@@ -119,6 +120,35 @@ test("a watch that is silent though it should have ended is given up and resumed
   rule.remove();
   await eventually(() => expect(sink.names).toEqual(["unseen"]));
   expect(sink.lists).toBe(1);
+});
+
+test("a watch that the server does not open is given up after 10 s", async () => {
+  await using bench = await Bench.open();
+  const clock = new ManualClock();
+  bench.proxy.rule({ match: bench.isWatch, action: blackHole() });
+  const { metrics } = await bench.start({ clock, barrierEveryMs: Infinity });
+  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await clock.advance(9_999);
+  expect(metrics.watchEnds).toEqual([]);
+  await clock.advance(1);
+  await eventually(() => expect(metrics.watchEnds).toEqual(["DeadlineExceeded"]));
+});
+
+test("a watch that goes on for 15 s after its end is given up, whatever it brings", async () => {
+  await using bench = await Bench.open();
+  await bench.create("a");
+  const clock = new ManualClock();
+  const { metrics } = await bench.start({ clock, barrierEveryMs: Infinity, random: () => 0.5, watchSeconds: 100 });
+  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  for (let events = 1; events <= 2; events++) {
+    await clock.advance(50_000);
+    await bench.touch("a");
+    await eventually(() => expect(metrics.eventCount).toBe(events));
+  }
+  await clock.advance(14_999);
+  expect(metrics.watchEnds).toEqual([]);
+  await clock.advance(1);
+  await eventually(() => expect(metrics.watchEnds).toEqual(["Silent"]));
 });
 
 test("a sink that throws is counted, told of, and loses nothing", async () => {

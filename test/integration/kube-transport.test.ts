@@ -13,6 +13,7 @@ import { systemClock } from "../../src/clock/system.ts";
 import { KubeError } from "../../src/kube/http-errors.ts";
 import { KubeTransport, type TransportMetrics } from "../../src/kube/transport.ts";
 import { answer, answerWatch, blackHole, cut, holdAnswer, silenceAfter, truncate } from "../env/proxy/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { Bench, eventually } from "./kube-reflector-harness.ts";
 
 /** The machine's clock, which a test can put forward. */
@@ -121,6 +122,30 @@ test("a stream that is not answered has a deadline, and one that falls silent is
   expect((await open.next()).value).toHaveLength(1);
   expect(await failure(open.next())).toMatchObject({ code: "Silent" });
 });
+
+test.each([
+  ["a call", (transport: KubeTransport) => transport.request(get)],
+  [
+    "a stream that does not open",
+    (transport: KubeTransport) => transport.stream({ path: get.path, inactivityMs: 1 }).next(),
+  ],
+])(
+  "%s that says no deadline has one of 30 s",
+  async (_name, begin) => {
+    await using bench = await Bench.open();
+    const clock = new ManualClock();
+    const transport = await bench.transport(clock);
+    bench.proxy.rule({ match: () => true, action: blackHole() });
+    const ended = vi.fn();
+    const running = failure(begin(transport)).finally(ended);
+    await eventually(() => expect(bench.proxy.running(() => true)).toBe(1));
+    await clock.advance(29_999);
+    expect(ended).not.toHaveBeenCalled();
+    await clock.advance(1);
+    expect(await running).toMatchObject({ code: "DeadlineExceeded", status: 0 });
+  },
+  30_000,
+);
 
 test("the time that a stream's consumer takes is not the server's silence", async () => {
   await using bench = await Bench.open();
