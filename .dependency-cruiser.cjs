@@ -44,7 +44,7 @@ module.exports = {
       name: "adapters-know-no-pods",
       severity: "error",
       from: { path: "^src/registry/" },
-      to: { path: "^src/(cluster|verdict|plan|eviction|controllers)/" },
+      to: { path: "^src/(cluster|verdict|plan|eviction|admission|rollout|lint|controllers)/" },
     },
     {
       name: "kube-knows-nobody",

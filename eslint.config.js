@@ -26,8 +26,16 @@ export default defineConfig(
     rules: {
       "no-restricted-syntax": [
         "error",
-        ...["[object.name=/adapter$/i]", "[object.property.name=/adapter$/i]"].map((object) => ({
-          selector: `MemberExpression${object}[property.name=/^(deregister|quarantine|release)$/]`,
+        ...[
+          // Under whatever name the adapter is held.
+          'MemberExpression[property.name="deregister"]',
+          'MemberExpression[property.value="deregister"]',
+          'ObjectPattern > Property[key.name="deregister"]',
+          // Other things are quarantined and released too.
+          "MemberExpression[object.name=/adapter$/i][property.name=/^(quarantine|release)$/]",
+          "MemberExpression[object.property.name=/adapter$/i][property.name=/^(quarantine|release)$/]",
+        ].map((selector) => ({
+          selector,
           message: "Only src/eviction removes, quarantines or releases what a registry lists.",
         })),
       ],

@@ -27,6 +27,7 @@ export async function importKubeConfig(): Promise<typeof KubeConfig> {
     const reader = await import("@kubernetes/client-node/dist/config.js");
     return reader.KubeConfig;
   } finally {
+    // eslint-disable-next-line no-restricted-syntax -- of module hooks, not of a registry
     hooks.deregister();
   }
 }
