@@ -6,7 +6,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["src/**/*.test.ts", "test/support/**/*.test.ts", "test/bench/**/*.test.ts"],
+          include: ["src/**/*.test.ts", "test/{bench,env,support}/**/*.test.ts"],
           testTimeout: 20_000,
         },
       },

@@ -20,6 +20,7 @@ interface Description {
   readonly kubectl: string;
   readonly consul: string;
   readonly etcd: string;
+  readonly nacos?: string;
   readonly pids: Readonly<Record<string, number>>;
 }
 
@@ -28,6 +29,11 @@ async function json(url: string, method: "GET" | "PUT" | "POST" = "GET", body?: 
   const text = await response.body.text();
   return text === "" ? undefined : JSON.parse(text);
 }
+
+const nacosIsThere = await findNacos().then(
+  () => true,
+  () => false,
+);
 
 describe("npm run env", () => {
   const cli = fileURLToPath(new URL("../env/cli.ts", import.meta.url));
@@ -40,14 +46,17 @@ describe("npm run env", () => {
       await rm(cwd, { recursive: true, force: true });
     });
     const file = join(cwd, "env.json");
-    await run("up", "--registries", "consul,etcd", "--out", file);
+    const registries = ["consul", "etcd", ...(nacosIsThere ? ["nacos"] : [])];
+    await run("up", "--registries", registries.join(), "--out", file);
     const up = JSON.parse(await readFile(file, "utf8")) as Description;
-    expect(Object.keys(up).sort()).toEqual(["consul", "etcd", "kubeconfig", "kubectl", "pids"]);
+    expect(Object.keys(up).sort()).toEqual([...registries, "kubeconfig", "kubectl", "pids"].sort());
     expect(Object.values(up.pids).every(isAlive)).toBe(true);
     const { stdout } = await execute(up.kubectl, [`--kubeconfig=${up.kubeconfig}`, "get", "namespaces"]);
     expect(stdout).toContain("kube-system");
     expect(await json(`${up.etcd}/health`)).toMatchObject({ health: "true" });
     expect(await json(`${up.consul}/v1/catalog/nodes`)).toMatchObject([{ Node: "consul-0" }]);
+    if (up.nacos !== undefined)
+      expect(await json(`${up.nacos}/nacos/v1/ns/instance/list?serviceName=web`)).toMatchObject({ hosts: [] });
 
     await expect(run("up")).rejects.toMatchObject({
       code: 1,
@@ -81,11 +90,6 @@ test("Consul keeps its catalog through a crash", async () => {
   const find = (): Promise<unknown> => json(`${consul.url}/v1/catalog/service/web?consistent`);
   await expect.poll(find, { timeout: 30_000 }).toMatchObject([{ ServiceID: "web-1" }]);
 });
-
-const nacosIsThere = await findNacos().then(
-  () => true,
-  () => false,
-);
 
 test.skipIf(!nacosIsThere)("Nacos registers an instance and lists it", async () => {
   const nacos = await startNacos();
