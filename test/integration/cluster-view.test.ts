@@ -177,6 +177,36 @@ test("a pod that is bound and shows no address may hide behind any, until it sho
   expect(cluster.view.hiddenSince(systemClock.monotonic())).toBeGreaterThan(since);
 });
 
+test("an EndpointSlice bears witness of the pod that it refers to, ready or not, until it is gone", async () => {
+  const [ready, unready] = await fixture.runPods([
+    { namespace, node },
+    { namespace, node },
+  ]);
+  if (ready === undefined || unready === undefined) throw new Error("runPods promised two pods");
+  const endpoint = ({ address, name, uid }: FixturePod, conditions: object): object => ({
+    addresses: [address],
+    conditions,
+    nodeName: node.name,
+    targetRef: { kind: "Pod", namespace, name, uid },
+  });
+  const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+  await fixture.client.create(path, {
+    metadata: { name: "orders-1", labels: { "kubernetes.io/service-name": "orders" } },
+    addressType: "IPv4",
+    // As the API reads it, an endpoint that does not say whether it is ready is.
+    endpoints: [endpoint(ready, {}), endpoint(unready, { ready: false, serving: true, terminating: true })],
+    ports: [{ name: "http", port: 8080, protocol: "TCP" }],
+  });
+  const witnesses = ({ address }: FixturePod): unknown[] =>
+    cluster.view.witnesses(address).map(({ podUid, ready }) => ({ podUid, ready }));
+  await eventually(() => {
+    expect(witnesses(ready)).toEqual([{ podUid: ready.uid, ready: true }]);
+    expect(witnesses(unready)).toEqual([{ podUid: unready.uid, ready: false }]);
+  });
+  await fixture.client.delete(`${path}/orders-1`);
+  await eventually(() => expect([...witnesses(ready), ...witnesses(unready)]).toEqual([]));
+});
+
 test("an address of a node that is not Ready is out of reach until the node is back", async () => {
   const pod = await fixture.runPod({ namespace, node });
   await eventually(() => expect(lookup(pod).live).toEqual([pod.uid]));
