@@ -27,7 +27,7 @@ const kubernetesVariables = {
   "k8s.io/component-base/version.gitMinor": String(KUBERNETES_MINOR),
 };
 
-export const CERT_MANAGER_VERSION = "1.21.2";
+const CERT_MANAGER_VERSION = "1.21.2";
 
 const GO_COMPONENTS = [
   {

@@ -35,6 +35,7 @@ afterEach(() => {
 
 /** A program that runs this JavaScript. */
 function program(path: string, script = "", mode = 0o755): string {
+  if (!path.startsWith(root)) throw new Error(`${path} is the user's own`);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, `#!${process.execPath}\n${script}\n`, { mode });
   return path;

@@ -104,7 +104,7 @@ describe.skipIf(!night)("certificates of cert-manager", () => {
       return ready.every(Boolean);
     });
     const root = await certificateIn("hygeia-webhook-root");
-    await eventually("the root is in caBundle", async () => certificatesIn(await stage.bundle()).join() === root);
+    await eventually("the root is trusted", async () => certificatesIn(await stage.bundle()).join() === root);
     await mount();
     replica = await stage.startReplica({ settings: { certificateDirectory: mounted } });
     await replica.untilReady();
@@ -134,7 +134,8 @@ describe.skipIf(!night)("certificates of cert-manager", () => {
     expect(certificatesIn(await stage.bundle()).join()).toBe(old);
     const served = await replica.leaf();
     await renew("hygeia-serving-cert");
-    await eventually("the new root is in caBundle", async () => certificatesIn(await stage.bundle()).join() === root);
+    // Some versions of the injector replace the bundle, others add to it.
+    await eventually("the new root is trusted", async () => certificatesIn(await stage.bundle()).includes(root));
     await delay(KUBELET_DELAY_MS);
     await mount();
     await eventually("it serves the new one", async () => (await replica.leaf()).serialNumber !== served.serialNumber);
@@ -145,11 +146,11 @@ describe.skipIf(!night)("certificates of cert-manager", () => {
   });
 
   test("have the operator ask nothing of the API server, and a bundle that is taken out is back", async () => {
-    const bundle = await stage.bundle();
+    const root = await certificateIn("hygeia-webhook-root");
     const { webhooks } = await stage.client.get<Configuration>(CONFIGURATION);
     const { caBundle: _, ...clientConfig } = webhooks[0]?.clientConfig ?? {};
     await stage.client.patch(CONFIGURATION, { webhooks: [{ ...webhooks[0], clientConfig }] });
-    await eventually("the bundle is back", async () => (await stage.bundle()) === bundle);
+    await eventually("the root is trusted again", async () => certificatesIn(await stage.bundle()).includes(root));
     await stage.untilMutating("shop");
     expect(await stage.client.find(SECRET)).toBeUndefined();
     expect((await replica.reading()).sum("rest_client_requests_total")).toBe(0);
