@@ -6,12 +6,13 @@ import type { EvidenceClass, Rules, Verdict, VerdictKind } from "../../../src/ve
 import { ApiServer } from "./api-server.ts";
 import { Chaos } from "./chaos.ts";
 import { Cluster, type Workload } from "./cluster.ts";
-import { EtcdServer, type StoredKey, type Weaknesses, type Writer } from "./etcd-server.ts";
+import { EtcdServer, type Weaknesses, type Writer } from "./etcd-server.ts";
 import type { World } from "./machine.ts";
 import { type Core, Operator } from "./operator.ts";
 import { Process, type Style } from "./process.ts";
 import { SeededRandom } from "./random.ts";
 import { Story } from "./story.ts";
+import { noneUnknowable, unknowable, type UnknowableCounts } from "./unknowable.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
 export interface SimulationOptions {
@@ -31,8 +32,8 @@ export interface SimulationResult {
   /** What left, by reason of the verdict. */
   readonly evictions: Readonly<Record<string, number>>;
   readonly byClass: Readonly<Partial<Record<EvidenceClass, number>>>;
-  /** Live instances that were removed although nobody could have known better. */
-  readonly unknowable: number;
+  /** Live instances that were removed although nobody could have known better, by why. */
+  readonly unknowable: UnknowableCounts;
   /** A live instance was removed: what happened, to be read. */
   readonly violation: string | undefined;
   /** Dead registrations that are still listed after the quiet, and that no rule protects: what happened to each. */
@@ -75,7 +76,7 @@ export class Simulation {
   readonly #evictions: Record<string, number> = {};
   readonly #byClass: Partial<Record<EvidenceClass, number>> = {};
   #violation: string | undefined;
-  #unknowable = 0;
+  readonly #unknowable = noneUnknowable();
   readonly #podsGoneAt = new Map<string, number>();
 
   constructor(options: SimulationOptions) {
@@ -181,9 +182,13 @@ export class Simulation {
     this.#byClass[evidence] = (this.#byClass[evidence] ?? 0) + 1;
     if (!writer.alive || this.#violation !== undefined) return;
     if (writer instanceof Process && this.#isAskedFor(writer, verdict)) return;
-    if (writer instanceof Process && this.#isUnknowable(writer, stored, record, verdict)) {
-      this.#unknowable += 1;
-      return;
+    if (writer instanceof Process) {
+      const machine = this.#cluster.machines.find((candidate) => candidate.processes().includes(writer));
+      const why = unknowable({ record, stored, verdict, machine, podGoneBefore: this.#podLeftUnseen(writer) });
+      if (why !== undefined) {
+        this.#unknowable[why] += 1;
+        return;
+      }
     }
     const host = record.endpoints[0]?.host ?? "";
     const pod = writer instanceof Process ? writer.podUid : "";
@@ -204,20 +209,10 @@ export class Simulation {
     return verdict.kind === "Draining" && this.#rules.terminating === "Evict" && mustGo;
   }
 
-  /** What no rule can tell: docs of the decision rule name these limits. */
-  #isUnknowable(writer: Process, { lease }: StoredKey, record: InstanceRecord, verdict: Verdict): boolean {
-    // Who starts later can not know of a pod whose object left before.
+  /** Whether its pod's object was gone before the present operator could have listed it. */
+  #podLeftUnseen(writer: Process): boolean {
     const goneAt = this.#podsGoneAt.get(writer.podUid);
-    if (goneAt === undefined || goneAt > this.#operator.startedAt + COLD_START_MS) return false;
-    // Without a lease it gives no sign, and a machine without a Node object is out of the pod network.
-    const machine = this.#cluster.machines.find((candidate) => candidate.processes().includes(writer));
-    if (lease === "0" && machine?.node === undefined && verdict.reason === "NoPodAtAddress") return true;
-    if (verdict.reason !== "DeathConfirmed") return false;
-    // Its kubelet has told it to end: it hears of both when it is in touch again, of a death to report and of one to do.
-    if (machine?.isInTouch === true) return true;
-    // A pod address is one process's at a time; a name or a port of a node can be a later pod's as well.
-    const [endpoint] = record.endpoints;
-    return endpoint?.isIp === false || endpoint?.host.startsWith("192.168.") === true;
+    return goneAt !== undefined && goneAt <= this.#operator.startedAt + COLD_START_MS;
   }
 
   #whatIsLeft(): Pick<SimulationResult, "leftovers" | "protectedDead"> {
