@@ -22,6 +22,7 @@ options
     --families 1|2         families of addresses that programs ask for: 1 where it is IPv4 or IPv6 only (AF_INET, tcp4);
                            default 2, A and AAAA
     --output text|json     default text
+    --help                 show this text
 `;
 
 interface Options {
@@ -145,6 +146,6 @@ try {
   const { code } = error as { readonly code?: unknown };
   const isUsage = error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
   if (!isUsage) throw error;
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}; --help shows all flags\n`);
   process.exitCode = 2;
 }

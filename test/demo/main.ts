@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 
+import { type FlagText, helpFlag, toldOfUsage, UsageError, usageOf } from "../support/command-line.ts";
 import { Scope, startControlPlane, startEtcd } from "../env/index.ts";
 import { installOperator } from "../support/operator-install.ts";
 import { startOperator } from "../support/operator.ts";
@@ -91,27 +92,46 @@ async function holdOpen(screen: Screen, kubeconfig: string): Promise<void> {
   clearInterval(timer);
 }
 
-const { values } = parseArgs({
-  options: { keep: { type: "boolean", default: false }, registries: { type: "string", default: "etcd" } },
-});
 const demos: Readonly<Record<string, typeof etcdDemo>> = {
   consul: consulDemo,
   etcd: etcdDemo,
   nacos: nacosDemo,
 };
-const chosen = values.registries.split(",").map((name) => ({ name, play: demos[name] }));
-try {
-  for (const { name, play } of chosen) {
-    if (play === undefined)
-      throw new BrokenPromise(`--registries ${name}: write some of ${Object.keys(demos).join(",")}`);
+const names = Object.keys(demos).join(",");
+
+const flags = {
+  registries: { type: "string", default: "etcd", value: "NAME[,NAME...]", help: `some of ${names}, one demo for each` },
+  keep: { type: "boolean", default: false, help: "leave everything running until Ctrl-C, and say where" },
+  help: helpFlag,
+} as const satisfies Record<string, FlagText>;
+
+async function demo(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: flags });
+  if (values.help) {
+    const does = "    pods obey a policy and zombies leave a real registry, before your eyes; ends by itself";
+    process.stdout.write(usageOf(["npm run demo -- [flags]", does], flags));
+    return;
+  }
+  const plays = values.registries.split(",").map((name) => {
+    const play = demos[name];
+    if (play === undefined) throw new UsageError(`--registries ${name}: write some of ${names}`);
+    return play;
+  });
+  for (const play of plays) {
     const screen = new Screen();
     await play(screen, async (kubeconfig) => {
       if (values.keep) await holdOpen(screen, kubeconfig);
     });
   }
   process.stdout.write("\nAll of it came true.\n");
+}
+
+try {
+  await demo(process.argv.slice(2));
 } catch (error) {
-  const message = error instanceof BrokenPromise ? `not true: ${error.message}` : String((error as Error).stack);
-  process.stderr.write(`\nThe demo failed: ${message}\n`);
-  process.exitCode = 1;
+  if (!toldOfUsage(error)) {
+    const message = error instanceof BrokenPromise ? `not true: ${error.message}` : String((error as Error).stack);
+    process.stderr.write(`\nThe demo failed: ${message}\n`);
+    process.exitCode = 1;
+  }
 }

@@ -3,39 +3,47 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+import { type FlagText, helpFlag, toldOfUsage, UsageError, usageOf } from "../support/command-line.ts";
 import { loadBackground, running, saveBackground, stopBackground } from "./background.ts";
 import { findKubectl, findNacos, findPrograms } from "./programs.ts";
 import { Scope, startConsul, startControlPlane, startEtcd, startNacos } from "./index.ts";
 
-const USAGE = `npm run env -- up [--registries consul,etcd,nacos] [--nodes N] [--out FILE]
-    starts a Kubernetes control plane and the registries (default: etcd) and returns when they serve;
-    FILE gets a JSON object with the path of a kubeconfig and a URL for each registry (default: standard output);
-    with --nodes, N simulated nodes run the pods that are scheduled on them
-npm run env -- down
-    stops them and removes their data`;
+const REGISTRIES = ["consul", "etcd", "nacos"] as const;
+type RegistryName = (typeof REGISTRIES)[number];
+
+const flags = {
+  registries: { type: "string", default: "etcd", value: "NAME[,NAME...]", help: `some of ${REGISTRIES.join(",")}` },
+  nodes: { type: "string", default: "0", value: "N", help: "simulated nodes that run the pods scheduled on them" },
+  out: { type: "string", value: "FILE", help: "write there what is up; default standard output" },
+  help: helpFlag,
+} as const satisfies Record<string, FlagText>;
+
+const USAGE = usageOf(
+  [
+    "npm run env -- up [flags]",
+    "    starts a Kubernetes control plane and the registries, and returns when they serve; says in JSON the path of a",
+    "    kubeconfig and a URL for each registry",
+    "npm run env -- down",
+    "    stops them and removes their data",
+  ],
+  flags,
+);
 
 /** One set of servers for each working copy: npm runs its scripts in the project's own directory. */
 const STATE_FILE = resolve(".env/background.json");
 
-const REGISTRIES = ["consul", "etcd", "nacos"] as const;
-type RegistryName = (typeof REGISTRIES)[number];
+type Command = { readonly command: "down" | "help" } | ReturnType<typeof parseUp>;
 
-class UsageError extends Error {}
-
-function parse(args: readonly string[]): ReturnType<typeof parseUp> | { readonly command: "down" } {
+function parse(args: readonly string[]): Command {
   const [command, ...rest] = args;
+  if (args.includes("--help")) return { command: "help" };
   if (command === "up") return parseUp(rest);
   if (command === "down" && rest.length === 0) return { command };
-  throw new UsageError(command === undefined ? "say what to do" : `unknown command: ${args.join(" ")}`);
+  throw new UsageError(command === undefined ? "say up or down" : `unknown command: ${args.join(" ")}`);
 }
 
 function parseUp(args: string[]) {
-  const options = {
-    registries: { type: "string", default: "etcd" },
-    nodes: { type: "string", default: "0" },
-    out: { type: "string" },
-  } as const;
-  const { values } = parseArgs({ args, options });
+  const { values } = parseArgs({ args, options: flags });
   const registries = values.registries.split(",").filter((name) => name !== "");
   const unknown = registries.filter((name) => !REGISTRIES.includes(name as RegistryName));
   if (unknown.length > 0) throw new UsageError(`unknown registries: ${unknown.join(", ")}`);
@@ -120,13 +128,14 @@ async function down(): Promise<void> {
 }
 
 try {
-  const command = parse(process.argv.slice(2));
-  await (command.command === "up" ? up(command) : down());
+  const wanted = parse(process.argv.slice(2));
+  if (wanted.command === "help") process.stdout.write(USAGE);
+  else await (wanted.command === "up" ? up(wanted) : down());
 } catch (error) {
-  const { code } = error as { code?: unknown };
-  const isUsage = error instanceof UsageError || (typeof code === "string" && code.startsWith("ERR_PARSE_ARGS"));
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${isUsage ? `\n${USAGE}\n` : ""}`);
-  process.exitCode = isUsage ? 2 : 1;
+  if (!toldOfUsage(error)) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
 }
 // Idle connections, and what is still being built after a failure, must not hold the command.
 process.exit();

@@ -71,7 +71,7 @@ describe("npm run env", () => {
   test("explains itself when it does not understand", async () => {
     await expect(execute(process.execPath, [cli, "up", "--registries", "zookeeper"])).rejects.toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/unknown registries: zookeeper\n\nnpm run env -- up/) as string,
+      stderr: "unknown registries: zookeeper; --help shows all flags\n",
     });
   });
 });
