@@ -365,7 +365,7 @@ export interface RegistrationPolicyZombies {
    */
   absentFor: string;
   /**
-   * How long the registry must have heard nothing from an instance whose pod's death no kubelet has confirmed (forced delete, node gone). Twice the instance's TTL when absent.
+   * How long the registry must have heard nothing from an instance whose pod's death no kubelet has confirmed (forced delete, node gone). Twice the instance's TTL when absent: by then the registry has dropped an etcd key with a lease, or what Nacos keeps by heartbeats, and nothing is left to evict. To be sooner say less than the TTL; less than two thirds of it counts as two thirds.
    */
   silentFor?: string;
   /**
