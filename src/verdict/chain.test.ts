@@ -221,6 +221,7 @@ describe("living pods", () => {
     "the terminating pod is younger than the record": { live: [living("a", { createdAfter: SEEN + 1 }, deleting)] },
     "another pod that could have written it died unconfirmed": { tombstones: [dead("b", { reason: "NotConfirmed" })] },
     "the address is a node's": { at: ["192.168.0.1:80"] },
+    "the record names a host, as which an earlier pod of that name may run on": { at: ["web-0.web.shop:80"] },
     "a pod of another service has the address already": {
       live: [living("a", {}, deleting), living("b", { createdAfter: SEEN + 1 })],
       knows: { "shop/Deployment/b": ["orders"] },

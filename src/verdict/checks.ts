@@ -75,13 +75,16 @@ export const ownerLives: Check = (_, { owners }) => {
 export const cameBack: Check = ({ memory }) =>
   memory.resurrected ? open("Resurrected", "CameBack", "there again after we took it out") : undefined;
 
-/** A terminating pod still serves; it can be evidence only where nobody else can have made the registration. */
+/**
+ * A terminating pod still serves; it can be evidence only where nobody else can have made the registration. A name or a
+ * node's port can be that of an earlier pod as well, which was deleted by force and runs on where nobody hears of it.
+ */
 export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers, writersKnown }) => {
   const owner = owners.find(({ mayHaveWritten }) => mayHaveWritten) ?? owners[0];
   if (owner === undefined) return undefined;
   const provable =
     writersKnown &&
-    kind !== "NodeAddress" &&
+    kind === "PodAddress" &&
     strangers.length === 0 &&
     owner.mayHaveWritten &&
     writers.every(({ confirmed }) => confirmed);

@@ -357,7 +357,7 @@ export interface RegistrationPolicyZombies {
    */
   action: "Evict" | "Quarantine" | "Report";
   /**
-   * Wait acts once every container of a terminating pod has ended; Evict acts as soon as the pod is being deleted, so that callers turn away while it drains.
+   * Wait acts once every container of a terminating pod has ended; Evict acts as soon as the pod is being deleted, so that callers turn away while it drains. An entry that names a host or a node's port, which can be another pod's too, waits all the same.
    */
   terminating: "Wait" | "Evict";
   /**
