@@ -164,6 +164,8 @@ export interface RestorePayload {
   readonly encoding: "utf8" | "base64";
   /** Lease or TTL the record had, milliseconds; 0 when none. */
   readonly ttlMs: number;
+  /** Decimal id of the lease it hung on, where it had one: a registrant that lives renews it still (etcd). */
+  readonly lease?: string;
   /** Where the registry itself keeps the undo record, when it does. */
   readonly undoKey?: string;
 }

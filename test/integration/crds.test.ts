@@ -334,7 +334,13 @@ describe("kubectl", () => {
       pod: { namespace: "shop", name: "greeter-1", uid: "7f6a1f0e-0000-4000-8000-000000000000" },
       traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
       result: "Verified",
-      restore: { format: "GoMicro", value: "é".repeat(4096), encoding: "UTF8", ttlMilliseconds: 90_000 },
+      restore: {
+        format: "GoMicro",
+        value: "é".repeat(4096),
+        encoding: "UTF8",
+        ttlMilliseconds: 90_000,
+        lease: "7587869",
+      },
     };
     const status = {
       policy: "shown",

@@ -33,7 +33,7 @@ export class NacosStage {
   readonly nacos: NacosServer;
   readonly fixture: ClusterFixture;
   readonly operator: Operator;
-  readonly #controlPlane: ControlPlane;
+  readonly controlPlane: ControlPlane;
   readonly #namespace: string;
   readonly #node: FixtureNode;
   readonly #pacemaker: FixturePod;
@@ -52,7 +52,7 @@ export class NacosStage {
     this.api = new NacosApi(parts.nacos.url);
     this.fixture = parts.fixture;
     this.operator = parts.operator;
-    this.#controlPlane = parts.controlPlane;
+    this.controlPlane = parts.controlPlane;
     this.#namespace = parts.namespace;
     this.#node = parts.node;
     this.#pacemaker = parts.pacemaker;
@@ -167,7 +167,7 @@ export class NacosStage {
       await this.operator.stop();
     } finally {
       await this.fixture.close();
-      await Promise.all([this.#controlPlane.stop(), this.nacos.stop()]);
+      await Promise.all([this.controlPlane.stop(), this.nacos.stop()]);
     }
   }
 }

@@ -95,6 +95,7 @@ function eviction(id: string, second = 0, fields: Partial<EvictionEntry> = {}): 
       value: "v",
       encoding: "utf8",
       ttlMs: 10_000,
+      lease: "7587869",
       undoKey: "/hygeia/u",
     },
     ...fields,
@@ -270,7 +271,14 @@ describe("a report's evictions", () => {
         pod: { namespace: "ns", name: "p", uid: "u" },
         traceId: "trace-a",
         result: "Verified",
-        restore: { format: "GoZero", value: "v", encoding: "UTF8", ttlMilliseconds: 10_000, undoKey: "/hygeia/u" },
+        restore: {
+          format: "GoZero",
+          value: "v",
+          encoding: "UTF8",
+          ttlMilliseconds: 10_000,
+          lease: "7587869",
+          undoKey: "/hygeia/u",
+        },
       },
     ]);
   });
@@ -301,13 +309,14 @@ describe("a report's evictions", () => {
       format: "GoMicro",
       value: "x".repeat(length),
       encoding: "base64" as const,
-      ttlMs: 0,
+      ttlMs: 1_000,
+      lease: "7587869",
       undoKey: "/hygeia/u",
     });
     const kept = build({ evictions: [eviction("a", 0, { restore: restore(8_192) })] }).evictions?.[0]?.restore;
     expect(kept).toMatchObject({ encoding: "Base64", undoKey: "/hygeia/u" });
     const left = build({ evictions: [eviction("a", 0, { restore: restore(8_193) })] }).evictions?.[0]?.restore;
-    expect(left).toEqual({ format: "GoMicro", ttlMilliseconds: 0, undoKey: "/hygeia/u" });
+    expect(left).toEqual({ format: "GoMicro", ttlMilliseconds: 1_000, lease: "7587869", undoKey: "/hygeia/u" });
   });
 
   test("go on where the report of an earlier leader stands, newest first, each once", () => {

@@ -149,8 +149,8 @@ function withoutOldValues(evictions: readonly RegistrationReportEviction[]): Reg
     if (restore?.value === undefined) return eviction;
     left -= sizeOf(restore.value);
     if (left >= 0 || restore.undoKey === undefined) return eviction;
-    const { format, ttlMilliseconds, undoKey } = restore;
-    return { ...eviction, restore: { format, ...(ttlMilliseconds !== undefined && { ttlMilliseconds }), undoKey } };
+    const { value: _value, encoding: _encoding, ...rest } = restore;
+    return { ...eviction, restore: rest };
   });
 }
 
@@ -217,11 +217,12 @@ function resultOf(outcome: string): RegistrationReportEviction["result"] {
   }
 }
 
-function restoreOf({ format, value, encoding, ttlMs, undoKey }: RestorePayload): RegistrationReportRestore {
+function restoreOf({ format, value, encoding, ttlMs, lease, undoKey }: RestorePayload): RegistrationReportRestore {
   return {
     format: cut(format, 64),
     ...(value.length > MAX_VALUE ? {} : { value, encoding: encoding === "utf8" ? "UTF8" : "Base64" }),
     ttlMilliseconds: ttlMs,
+    ...(lease === undefined ? {} : { lease: cut(lease, 32) }),
     ...(undoKey === undefined ? {} : { undoKey: cut(undoKey, 2_048) }),
   };
 }

@@ -209,7 +209,7 @@ export class Writes {
     return { outcome: found === undefined ? "Gone" : "Changed" };
   }
 
-  #payload({ record, undoKey }: Eviction, value: Buffer, ttlMs: number): RestorePayload {
+  #payload({ record, version: { lease }, undoKey }: Eviction, value: Buffer, ttlMs: number): RestorePayload {
     const text = textOf(value);
     return {
       registry: this.#options.name,
@@ -218,6 +218,7 @@ export class Writes {
       value: text ?? value.toString("base64"),
       encoding: text === undefined ? "base64" : "utf8",
       ttlMs,
+      ...(lease === "0" ? {} : { lease }),
       undoKey,
     };
   }

@@ -1077,6 +1077,10 @@ export interface RegistrationReportRestore {
    */
   ttlMilliseconds?: number;
   /**
+   * Id of the lease it hung on, in decimal; absent when none. The lease was left alone: it stands for as long as somebody renews it.
+   */
+  lease?: string;
+  /**
    * Where the registry itself keeps the undo record.
    */
   undoKey?: string;
