@@ -25,7 +25,10 @@ beforeEach(() => {
   vi.stubEnv("HYGEIA_COMPONENTS", join(root, "components"));
   vi.stubEnv("KUBEBUILDER_ASSETS", join(root, "assets"));
   vi.stubEnv("XDG_CACHE_HOME", join(root, "cache"));
+  vi.stubEnv("HOME", join(root, "home"));
   vi.stubEnv("PATH", join(root, "path"));
+  // What the tests write must never reach what this machine keeps: then none of them begins.
+  expect(cachedComponent(name, version)).toBe(join(root, "cache", "hygeia", `${name}-${version}`));
 });
 
 afterEach(() => {
@@ -137,7 +140,7 @@ describe("the kubectl of the machine", () => {
   });
 
   test("is not looked at where one was given", async () => {
-    program(join(root, "path", "kubectl"), "process.exit(1)");
+    program(join(root, "path", "kubectl"), `console.log('"gitVersion": "v1.36.0"')`);
     const given = program(join(root, "assets", "kubectl"));
     expect(await findKubectl()).toBe(given);
   });
