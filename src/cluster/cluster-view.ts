@@ -186,7 +186,8 @@ export class ClusterView implements ClusterReader {
     const now = this.#clock.monotonic();
     const horizon = this.#horizon(now);
     this.#hidden.nodeChanged();
-    const changed = changes.filter((change) => this.#nodes.apply(change, now, horizon));
+    const mayBeInUse = (name: string): boolean => this.#pods.mayBeInUse(name);
+    const changed = changes.filter((change) => this.#nodes.apply(change, now, horizon, mayBeInUse));
     return namesOf(changed).map((name) => ({ kind: "Node", name, seenAt: now }));
   }
 

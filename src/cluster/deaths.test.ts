@@ -227,6 +227,15 @@ describe("what becomes of a pod", () => {
       ],
       alive,
     ],
+    "moved away, seemed to end as it came back, and lives: alive, nothing remembered": [
+      [
+        ["set", running],
+        ["set", { ...running, ips: ["10.42.0.8"] }],
+        ["set", failed],
+        ["set", running],
+      ],
+      alive,
+    ],
     "lost its address and ended later: released at the time it lost it": [
       [
         ["set", running],
@@ -419,5 +428,32 @@ describe("the comparison of complete lists", () => {
       { podCount: 6, previousCount: 6, witnessedDeaths: 0, missing: 0 },
     ]);
     expect(cluster.view.completeLists).toBe(3);
+  });
+});
+
+describe("a pod was asked to end after", () => {
+  const after = async (...steps: readonly PodSpec[]): Promise<number | undefined> => {
+    const cluster = new ClusterViewFixture();
+    const start = cluster.now;
+    for (const spec of steps) {
+      await cluster.advance(1000);
+      cluster.freshness.pods = { caughtUpTo: cluster.now - 100 };
+      cluster.pods.set(rawPod(spec));
+    }
+    const [pod] = cluster.view.lookup(ip, 80).live;
+    const time = pod?.deletingAfter;
+    return time === undefined ? undefined : time - start;
+  };
+
+  it("the last moment that was known without it", async () => {
+    expect(await after(running, running, deleting, deleting)).toBe(2_900);
+  });
+
+  it("nobody knows what, where it was seen so at first", async () => {
+    expect(await after(deleting, deleting)).toBe(-Infinity);
+  });
+
+  it("nothing, while it is not", async () => {
+    expect(await after(running)).toBeUndefined();
   });
 });

@@ -80,13 +80,42 @@ describe("a node has returned", () => {
     expect(returnedAt(cluster)).toBe(cluster.now);
   });
 
-  it("not when it becomes Ready for the first time", async () => {
-    const cluster = new ClusterViewFixture();
+  /** A node comes, and is Ready a second later. */
+  async function joins(cluster: ClusterViewFixture): Promise<void> {
     await cluster.advance(minute);
     cluster.nodes.set(rawNode({ name: "n", ready: false }), cluster.now - 1000);
     await cluster.advance(1000);
     cluster.nodes.set(rawNode({ name: "n" }));
+  }
+
+  it("not when it becomes Ready for the first time", async () => {
+    const cluster = new ClusterViewFixture();
+    cluster.pods.list([rawPod({ name: "web-1", node: "another", ips: ["10.42.0.7"] })]);
+    await joins(cluster);
     expect(returnedAt(cluster)).toBeUndefined();
+  });
+
+  it("when pods are bound to its name already: it was deleted while nobody looked", async () => {
+    const cluster = new ClusterViewFixture();
+    cluster.pods.list([rawPod({ name: "web-1", node: "n", ips: ["10.42.0.7"] })]);
+    await joins(cluster);
+    expect(returnedAt(cluster)).toBe(cluster.now);
+  });
+
+  it("not when the pods that were bound to its name are gone", async () => {
+    const cluster = new ClusterViewFixture();
+    const pod = rawPod({ name: "web-1", node: "n", ips: ["10.42.0.7"] });
+    cluster.pods.list([pod]);
+    cluster.pods.set(pod);
+    cluster.pods.delete(pod);
+    await joins(cluster);
+    expect(returnedAt(cluster)).toBeUndefined();
+  });
+
+  it("when no list of pods has come that could tell", async () => {
+    const cluster = new ClusterViewFixture();
+    await joins(cluster);
+    expect(returnedAt(cluster)).toBe(cluster.now);
   });
 });
 
@@ -265,6 +294,7 @@ describe("pods without an address may hide since", () => {
 
   it("the creation of their node when we saw it come", () => {
     const cluster = new ClusterViewFixture();
+    cluster.pods.list([]);
     cluster.nodes.set(rawNode({ name: "n" }), 50);
     cluster.pods.set(rawPod(hidden));
     expect(since(cluster)).toBe(50);

@@ -56,9 +56,10 @@ export class Nodes {
   /**
    * @param now when the change is handled
    * @param horizon the node view held everything committed before this moment when the change came
+   * @param mayBeInUse whether pods may be bound to a node of this name already
    * @returns false when nothing changed that is kept
    */
-  apply(change: Change<NodeRecord>, now: number, horizon: number): boolean {
+  apply(change: Change<NodeRecord>, now: number, horizon: number, mayBeInUse: (name: string) => boolean): boolean {
     const record = change.object;
     const entry = this.#byName.get(record.name);
     this.#prune(now);
@@ -69,7 +70,9 @@ export class Nodes {
       return true;
     }
     if (entry === undefined) {
-      this.#add(record, change.type === "Added" ? change.createdAfter : -Infinity, now);
+      // Who runs pods under this name was there before its object was, and left while nobody looked.
+      const isNew = change.type === "Added" && !mayBeInUse(record.name);
+      this.#add(record, isNew ? change.createdAfter : -Infinity, now);
       return true;
     }
     const before = entry.record;

@@ -19,6 +19,7 @@ export interface Moment {
 export class PodEntry implements LivePod {
   readonly createdAfter: number;
   readonly seenAt: number;
+  #deletingAfter: number | undefined;
   #pod: PodRecord;
   /** Since when the pod has been seen with every container terminated, without a break. */
   #terminatedAt: Moment | undefined;
@@ -35,6 +36,7 @@ export class PodEntry implements LivePod {
     this.#pod = pod;
     this.createdAfter = createdAfter;
     this.seenAt = seen.now;
+    this.#deletingAfter = pod.deleting ? -Infinity : undefined;
     this.#terminatedAt = pod.terminated ? seen : undefined;
   }
 
@@ -42,10 +44,16 @@ export class PodEntry implements LivePod {
     return this.#pod;
   }
 
+  get deletingAfter(): number | undefined {
+    return this.#deletingAfter;
+  }
+
   /** Takes in a newer state of the same UID. */
   observe(pod: PodRecord, seen: Moment): void {
     const before = this.#pod;
     this.#pod = pod;
+    // A deletion is never taken back.
+    if (pod.deleting && !before.deleting) this.#deletingAfter = seen.after;
     if (!pod.terminated) {
       this.#restarted ||= before.terminated;
       this.#terminatedAt = undefined;

@@ -44,6 +44,8 @@ export class PodTable {
   readonly #live = new MultiIndex<PodEntry>();
   /** By deathKeys(). */
   readonly #tombstones: Tombstones;
+  /** By name of the node: pods that are bound to it, ended ones included. */
+  readonly #bound = new Map<string, number>();
   #liveCount = 0;
 
   constructor(around: PodSurroundings, limits: TombstoneLimits) {
@@ -112,6 +114,11 @@ export class PodTable {
     return { live, tombstones: this.#tombstones.at(nodePort(address, port)) };
   }
 
+  /** Whether pods are bound to a node of this name; also when no list of pods has come yet that could tell. */
+  mayBeInUse(node: string): boolean {
+    return this.history.lists.length === 0 || (this.#bound.get(node) ?? 0) > 0;
+  }
+
   /** True when a pod is or was known by exactly this address or name. */
   knows(key: string): boolean {
     return this.#live.has(key) || this.#tombstones.has(key);
@@ -125,6 +132,7 @@ export class PodTable {
     const entry = new PodEntry(pod, Math.min(createdAfter, ...known), seen);
     this.#entries.set(pod.uid, entry);
     this.#byNamespace.add(pod.namespace, entry);
+    this.#bind(pod.node, 1);
     this.#around.hosts.add(pod.node, pod.hostAddresses);
     this.#trackHidden(entry, undefined, seen);
     this.#reindex(entry, []);
@@ -140,6 +148,8 @@ export class PodTable {
     const before = standingOf(entry);
     entry.observe(pod, seen);
     const { ended } = entry;
+    this.#bind(pod.node, 1);
+    this.#bind(before.pod.node, -1);
     this.#around.hosts.add(pod.node, pod.hostAddresses);
     this.#around.hosts.remove(before.pod.node, before.pod.hostAddresses, seen.now);
     this.#trackHidden(entry, before, seen);
@@ -153,6 +163,7 @@ export class PodTable {
     if (ended === undefined) {
       this.#liveCount++;
       this.#tombstones.forget(pod.uid, ({ reason }) => isConfirmed(reason));
+      for (const address of ownAddresses(pod)) this.#tombstones.release(pod.uid, address);
       return this.#event(entry, "Changed", undefined, [before.pod, pod], seen);
     }
     this.#bury(entry, ended, [before.pod, pod], seen);
@@ -165,6 +176,7 @@ export class PodTable {
     const reason = entry.deathOnRemoval(final);
     this.#entries.delete(last.uid);
     this.#byNamespace.delete(before.pod.namespace, entry);
+    this.#bind(before.pod.node, -1);
     this.#around.hosts.remove(before.pod.node, before.pod.hostAddresses, seen.now);
     for (const key of before.keys) this.#live.delete(key, entry);
     if (before.hidden) {
@@ -211,6 +223,12 @@ export class PodTable {
     const { now: seenAt, after: endedAfter } = seen;
     const tombstone = { pod: before, createdAfter, reason: "AddressReleased", seenAt, endedAfter } as const;
     this.#tombstones.bury(tombstone, released, seenAt);
+  }
+
+  #bind(node: string, by: 1 | -1): void {
+    const count = (this.#bound.get(node) ?? 0) + by;
+    if (count > 0) this.#bound.set(node, count);
+    else this.#bound.delete(node);
   }
 
   #reindex(entry: PodEntry, before: readonly string[]): void {

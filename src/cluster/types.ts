@@ -58,6 +58,8 @@ export interface LivePod {
   readonly createdAfter: number;
   /** When we first saw the UID. */
   readonly seenAt: number;
+  /** It was asked to end after this moment: -Infinity when it was first seen so, undefined while it is not. */
+  readonly deletingAfter: number | undefined;
 }
 
 /**

@@ -220,6 +220,8 @@ describe("living pods", () => {
     "the view has not caught up with the record": { caughtUpTo: SEEN },
     "the terminating pod is younger than the record": { live: [living("a", { createdAfter: SEEN + 1 }, deleting)] },
     "another pod that could have written it died unconfirmed": { tombstones: [dead("b", { reason: "NotConfirmed" })] },
+    "the record was written after it was asked to end": { live: [living("a", { deletingAfter: SEEN - 1 }, deleting)] },
+    "it was asked to end before anybody looked": { live: [living("a", { deletingAfter: -Infinity }, deleting)] },
     "the address is a node's": { at: ["192.168.0.1:80"] },
     "the record names a host, as which an earlier pod of that name may run on": { at: ["web-0.web.shop:80"] },
     "a pod of another service has the address already": {
@@ -998,7 +1000,7 @@ describe("messages", () => {
       "pod shop/a ended (Finished), and nobody else can have registered it",
     );
     expect(verdictOf({ clusterProblem: stale }).message).toBe("pods are 16 s old");
-    expect(verdictOf({ live: [{ pod: pod("b"), createdAfter: 0, seenAt: 0 }] }).message).toBe(
+    expect(verdictOf({ live: [{ pod: pod("b"), createdAfter: 0, seenAt: 0, deletingAfter: undefined }] }).message).toBe(
       "pod shop/b has the address",
     );
   });

@@ -77,7 +77,8 @@ export const cameBack: Check = ({ memory }) =>
 
 /**
  * A terminating pod still serves; it can be evidence only where nobody else can have made the registration. A name or a
- * node's port can be that of an earlier pod as well, which was deleted by force and runs on where nobody hears of it.
+ * node's port can be that of an earlier pod as well, which was deleted by force and runs on where nobody hears of it. And
+ * what is written after a pod was asked to end can be its address' next owner's, while the pod is still shown there.
  */
 export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers, writersKnown }) => {
   const owner = owners.find(({ mayHaveWritten }) => mayHaveWritten) ?? owners[0];
@@ -87,6 +88,7 @@ export const ownerTerminates: Check = (facts, { kind, owners, strangers, writers
     kind === "PodAddress" &&
     strangers.length === 0 &&
     owner.mayHaveWritten &&
+    facts.record.seenAt <= (owner.deletingAfter ?? -Infinity) &&
     writers.every(({ confirmed }) => confirmed);
   const verdict = open("Draining", "OwnerTerminating", `${nameOf(owner)} is terminating`);
   return provable ? { ...verdict, evidence: evidence("Terminating", owner.pod, facts.now, true) } : verdict;

@@ -136,8 +136,8 @@ function isStranger(pod: LivePod, { record, knowledge }: JudgeInput): boolean {
 }
 
 function ownerOf(live: LivePod, input: JudgeInput): Owner {
-  const { pod, createdAfter, seenAt } = live;
-  return { pod, createdAfter, seenAt, mayHaveWritten: !isYounger(live, input) };
+  const { pod, createdAfter, seenAt, deletingAfter } = live;
+  return { pod, createdAfter, seenAt, deletingAfter, mayHaveWritten: !isYounger(live, input) };
 }
 
 /** Proven younger than the record. Without an exact guard a younger pod may have written the very same once more. */

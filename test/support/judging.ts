@@ -62,7 +62,8 @@ export function pod(name: string, fields: Partial<PodRecord> = {}): PodRecord {
 }
 
 export function living(name: string, fields: Partial<LivePod> = {}, podFields: Partial<PodRecord> = {}): LivePod {
-  return { pod: pod(name, podFields), createdAfter: -Infinity, seenAt: SEEN - 1_000, ...fields };
+  const deletingAfter = podFields.deleting === true ? SEEN : undefined;
+  return { pod: pod(name, podFields), createdAfter: -Infinity, seenAt: SEEN - 1_000, deletingAfter, ...fields };
 }
 
 /** A pod that was there before the record and whose end was seen a second ago. */

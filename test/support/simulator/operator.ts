@@ -66,6 +66,7 @@ export class Operator {
   readonly #evicting = new Set<string>();
   readonly #reading = new Set<string>();
   readonly #reviews = new Map<string, number>();
+  readonly #podsSeen = new Set<string>();
   #stopped = false;
 
   constructor(world: World, options: OperatorOptions, observer: Observer) {
@@ -91,6 +92,7 @@ export class Operator {
     this.#cluster.subscribe((events) => {
       for (const event of events) {
         if (event.kind !== "Pod") continue;
+        this.#podsSeen.add(event.pod.uid);
         for (const host of [...event.addresses, ...event.hosts]) {
           for (const record of this.registry.view.byHost(host)) this.#judgeNow(record.id);
         }
@@ -113,6 +115,11 @@ export class Operator {
     this.pods.stop();
     this.nodes.stop();
     this.registry.stop();
+  }
+
+  /** Whether a pod was ever in its view, in whatever state. */
+  hasSeen(podUid: string): boolean {
+    return this.#podsSeen.has(podUid);
   }
 
   verdictOf(id: string): Verdict | undefined {

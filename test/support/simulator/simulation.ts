@@ -12,7 +12,7 @@ import { type Core, Operator } from "./operator.ts";
 import { Process, type Style } from "./process.ts";
 import { SeededRandom } from "./random.ts";
 import { Story } from "./story.ts";
-import { noneUnknowable, unknowable, type UnknowableCounts } from "./unknowable.ts";
+import { noneUnknowable, type Removed, unknowable, type UnknowableCounts } from "./unknowable.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
 export interface SimulationOptions {
@@ -184,7 +184,7 @@ export class Simulation {
     if (writer instanceof Process && this.#isAskedFor(writer, verdict)) return;
     if (writer instanceof Process) {
       const machine = this.#cluster.machines.find((candidate) => candidate.processes().includes(writer));
-      const why = unknowable({ record, stored, verdict, machine, podGoneBefore: this.#podLeftUnseen(writer) });
+      const why = unknowable({ record, stored, verdict, machine, ...this.#unseen(writer) });
       if (why !== undefined) {
         this.#unknowable[why] += 1;
         return;
@@ -209,10 +209,10 @@ export class Simulation {
     return verdict.kind === "Draining" && this.#rules.terminating === "Evict" && mustGo;
   }
 
-  /** Whether its pod's object was gone before the present operator could have listed it. */
-  #podLeftUnseen(writer: Process): boolean {
-    const goneAt = this.#podsGoneAt.get(writer.podUid);
-    return goneAt !== undefined && goneAt <= this.#operator.startedAt + COLD_START_MS;
+  #unseen({ podUid }: Process): Pick<Removed, "podGoneBefore" | "podGoneBetween"> {
+    const goneAt = this.#podsGoneAt.get(podUid);
+    const podGoneBefore = goneAt !== undefined && goneAt <= this.#operator.startedAt + COLD_START_MS;
+    return { podGoneBefore, podGoneBetween: goneAt !== undefined && !this.#operator.hasSeen(podUid) };
   }
 
   #whatIsLeft(): Pick<SimulationResult, "leftovers" | "protectedDead"> {

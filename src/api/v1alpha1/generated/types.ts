@@ -357,7 +357,7 @@ export interface RegistrationPolicyZombies {
    */
   action: "Evict" | "Quarantine" | "Report";
   /**
-   * Wait acts once every container of a terminating pod has ended; Evict acts as soon as the pod is being deleted, so that callers turn away while it drains. An entry that names a host or a node's port, which can be another pod's too, waits all the same.
+   * Wait acts once every container of a terminating pod has ended; Evict acts as soon as the pod is being deleted, so that callers turn away while it drains. An entry that names a host or a node's port, which can be another pod's too, or that was written after the deletion, waits all the same.
    */
   terminating: "Wait" | "Evict";
   /**
@@ -369,7 +369,7 @@ export interface RegistrationPolicyZombies {
    */
   silentFor?: string;
   /**
-   * Instances of a service that stay listed whatever the evidence; 0 for no floor.
+   * So many other instances of its service must be Live before an instance goes, whatever the evidence; 0 for no floor.
    */
   minInstances: number;
   budget: RegistrationPolicyBudget;
