@@ -210,7 +210,10 @@ describe("for every pod, policy and site", () => {
 
   it("only additions are made, and no entry of the author's is lost", () => {
     fc.assert(
-      fc.property(arbitraryPod, arbitraryPolicy, arbitrarySite, (pod, policy, site) => {
+      fc.property(arbitraryPod, arbitraryPolicy, arbitrarySite, (drawn, policy, site) => {
+        // What that annotation names is ours, and may be set to something else.
+        const annotations = { ...drawn.metadata.annotations, [SET_ANNOTATION]: "" };
+        const pod = { ...drawn, metadata: { ...drawn.metadata, annotations } };
         const { patch } = mutatePod(pod, policy, site);
         const after = applyPatch(pod, patch);
         expect(new Set(patch.map(({ op }) => op))).toEqual(new Set(patch.length > 0 ? ["add"] : []));
