@@ -33,7 +33,7 @@ describe.each([
       endpoints: { [registry]: async (real) => (gate = await HttpGate.start(real, evictions)).endpoint },
       // Requests wait at the gate for as long as the test needs.
       registry: { requestTimeout: "60s" },
-      // What terminates can be seen again after a restart, other than a death.
+      // What terminates is there after a restart, other than a death that was seen.
       zombies: { terminating: "Evict", budget: { evictionsPerSecond: 1_000, burst: 2_000 } },
     });
     await stage.instances(Array.from({ length: BYSTANDERS }, (_, i) => `bystander-${String(i)}`));
@@ -125,11 +125,13 @@ describe.each([
       await stage.untilJudgedAgain(operator);
       await stage.fixture.startPod(heir.pod);
       living += 1;
+      // Of what was terminating before it started nobody knows who wrote it: it goes when its kubelet says that it has ended.
+      expect(stage.departures()[registry]).toHaveLength(before + (isWritten ? BATCH : 0));
+      await stage.fixture.each(victims, ({ pod }) => stage.fixture.confirmDeath(pod));
 
       await stage.untilCaughtUp(operator);
       await stage.untilLeft(others);
       await stage.untilLive(operator, living);
-      await stage.fixture.each(victims, ({ pod }) => stage.fixture.confirmDeath(pod));
       await stage.fixture.each(victims, ({ pod }) => stage.fixture.removePod(pod));
       await stage.untilCaughtUp(operator);
       await stage.untilJudgedAgain(operator);

@@ -171,6 +171,10 @@ describe("the leader is killed in the middle of a batch and started again", () =
     release();
     await second.restart();
     await untilLeading(second, terms + 1);
+    await stage.untilCaughtUp(second);
+    await stage.untilJudgedAgain(second);
+    // Of what was terminating before it started nobody knows who wrote it: it goes when its kubelet says that it has ended.
+    await stage.fixture.each(victims, ({ pod }) => stage.fixture.confirmDeath(pod));
     await untilSettled(second, heirs, dead);
     await stage.fixture.each(victims, ({ pod }) => stage.fixture.removePod(pod));
     await stage.untilCaughtUp(second);
