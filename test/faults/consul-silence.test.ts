@@ -151,9 +151,7 @@ describe.concurrent("of a pod that was removed by force", () => {
     await dead.stop();
     await fixture.forceDeletePod(dead.pod, "Dies");
     await fixture.forceDeletePod(alive.pod, "Lives");
-    await fixture.setNodeReady(vouched, "Unknown");
-    const taint = { key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" };
-    await fixture.client.patch(`/api/v1/nodes/${vouched.name}`, { spec: { taints: [taint] } });
+    await fixture.takeOutOfService(vouched);
     await untilLeft(dead, 60_000);
     expect(await eviction(dead)).toMatchObject({ evidence: "Unconfirmed", reason: "NodeOutOfService" });
     await untilKept(alive);

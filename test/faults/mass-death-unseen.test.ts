@@ -49,13 +49,6 @@ afterAll(async () => {
   await stage.stop();
 });
 
-/** The node is lost and an administrator says so: nothing but self-preservation keeps its entries. */
-async function loseNode(): Promise<void> {
-  await stage.fixture.setNodeReady(lostNode, "Unknown");
-  const taint = { key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" };
-  await stage.fixture.client.patch(`/api/v1/nodes/${lostNode.name}`, { spec: { taints: [taint] } });
-}
-
 /** The watch of pods can not go on where it broke off: all pods are listed anew. */
 function expireWatch(): void {
   stage.proxy.rule({ match: podWatches, action: answer({ status: 410, reason: "Expired" }), times: 1 });
@@ -91,7 +84,8 @@ async function keepsThem(because: string): Promise<void> {
 }
 
 test(`${DEAD} % vanish in a gap of the watch: kept while too many look dead, and until another list agrees`, async () => {
-  await loseNode();
+  // From here on nothing but self-preservation keeps its entries.
+  await stage.fixture.takeOutOfService(lostNode);
   const closeGap = await openWatchGap(stage.proxy);
   await stage.fixture.each(doomed, async ({ registrant, pod }) => {
     registrant.crash();

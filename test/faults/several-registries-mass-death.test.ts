@@ -45,9 +45,7 @@ afterAll(async () => {
 
 /** The node is lost, an administrator says so, and its pods are removed: no kubelet tells of their end. */
 async function loseNode(): Promise<void> {
-  await stage.fixture.setNodeReady(lostNode, "Unknown");
-  const taint = { key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" };
-  await stage.fixture.client.patch(`/api/v1/nodes/${lostNode.name}`, { spec: { taints: [taint] } });
+  await stage.fixture.takeOutOfService(lostNode);
   await stage.fixture.each(doomed, ({ pod }) => stage.fixture.forceDeletePod(pod, "Dies"));
 }
 

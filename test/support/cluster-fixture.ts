@@ -152,6 +152,13 @@ export class ClusterFixture {
     await this.client.patch(`/api/v1/nodes/${node.name}/status`, { status: nodeStatus(ready) });
   }
 
+  /** The node is heard of no more, and an administrator says by its taint that it is off. Its pods stay as they are. */
+  async takeOutOfService(node: FixtureNode): Promise<void> {
+    await this.setNodeReady(node, "Unknown");
+    const taint = { key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" };
+    await this.client.patch(`/api/v1/nodes/${node.name}`, { spec: { taints: [taint] } });
+  }
+
   /** Deletes the Node object; its pods' processes live on. */
   async deleteNode(node: FixtureNode): Promise<void> {
     this.#beating.delete(node.name);
