@@ -23,7 +23,7 @@ export class EvictionBudgets {
 
   /**
    * Takes one removal out of the budget, or says why not. Nothing is taken when it is refused.
-   * @param instances all instances of the registry
+   * @param instances those of the registry that policies look after
    */
   take(request: {
     readonly policy: string;

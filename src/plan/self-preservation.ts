@@ -15,7 +15,7 @@ export interface PodCount {
 }
 
 export interface HealthSigns {
-  /** Instances of the registry that can be ours, and those that look dead without a death that we saw. */
+  /** Instances of the registry that policies look after, and those that look dead without a death that we saw. */
   readonly instances: number;
   readonly unexplained: number;
   /** The last two complete lists, older first; fewer before there were two. */
@@ -23,7 +23,7 @@ export interface HealthSigns {
   readonly nodes: { readonly total: number; readonly ready: number };
 }
 
-/** Karpenter stops its node repair above the same share, rounded up; percent of what can be ours in a registry. */
+/** Karpenter stops its node repair above the same share, rounded up; percent of what policies look after in a registry. */
 const SUSPECT_PERCENT = 20;
 /** Percent of the pods that may be missing in the next list without a witnessed death. */
 const VANISHED_PERCENT = 30;

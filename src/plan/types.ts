@@ -19,7 +19,7 @@ export interface BudgetRules {
   /** Token bucket for every eviction: refill per second, and its size. */
   readonly evictionsPerSecond: number;
   readonly burst: number;
-  /** Unexplained evictions a minute, in percent of the registry's instances (at least one). */
+  /** Unexplained evictions a minute, in percent of what policies look after in the registry (at least one). */
   readonly unexplainedPercentPerMinute: number;
 }
 
@@ -50,7 +50,7 @@ export interface PlanContext {
   readonly canQuarantine: boolean;
   /** The policy's report has room for one more quarantine. */
   readonly quarantineHasRoom: boolean;
-  /** Live instances of the record's service besides itself, and all instances of its registry. */
+  /** Live instances of the record's service besides itself, and those of its registry that policies look after. */
   readonly liveInService: number;
   readonly instances: number;
   /** Of the record's registry. */

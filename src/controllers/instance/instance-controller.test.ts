@@ -745,6 +745,18 @@ describe("absence", () => {
     stage.cluster.pods.list([]);
   });
 
+  /** Instances at addresses that no pod has, for longer than absence needs to be believed. */
+  async function goneForLong(count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, i) => `/gone/${i}`);
+    for (const [i, id] of ids.entries()) stage.register(id, `10.42.9.${i}`);
+    await stage.start();
+    await stage.advance(1_000);
+    stage.cluster.pods.list([]);
+    stage.cluster.pods.list([]);
+    await stage.advance(300_000);
+    return ids;
+  }
+
   test("is believed after its time and enough lists, which are asked for, and after a look at all pods", async () => {
     stage.register(ID, IP);
     await stage.advance(1_000);
@@ -777,13 +789,7 @@ describe("absence", () => {
   });
 
   test("of too many at once is not believed: the condition says so, and it ends with its cause", async () => {
-    const ids = Array.from({ length: 10 }, (_, i) => `/gone/${i}`);
-    for (const [i, id] of ids.entries()) stage.register(id, `10.42.9.${i}`);
-    await stage.start();
-    await stage.advance(1_000);
-    stage.cluster.pods.list([]);
-    stage.cluster.pods.list([]);
-    await stage.advance(300_000);
+    const ids = await goneForLong(10);
     expect(ids.every((id) => stage.isListed(id))).toBe(true);
     expect(stage.controller.summary.blocked(POLICY)).toMatchObject({ reason: "SelfPreservation" });
     expect((await stage.scrape()).sum("hygeia_self_preservation", { registry: REGISTRY })).toBe(1);
@@ -793,16 +799,17 @@ describe("absence", () => {
     expect(stage.controller.summary.blocked(POLICY)).toBeUndefined();
   });
 
-  test("of all of ours is not believed, however small a part of a shared registry it is", async () => {
-    for (let i = 0; i < 100; i++) stage.register(`/others/${i}`, `192.0.2.${i}`);
-    const ids = Array.from({ length: 10 }, (_, i) => `/gone/${i}`);
-    for (const [i, id] of ids.entries()) stage.register(id, `10.42.9.${i}`);
-    await stage.start();
-    await stage.advance(1_000);
-    stage.cluster.pods.list([]);
-    stage.cluster.pods.list([]);
-    await stage.advance(300_000);
-    expect(counts()).toMatchObject({ Foreign: 100, Zombie: 10 });
+  test.each([
+    { others: "are Foreign", host: (i: number) => `192.0.2.${i}`, Foreign: 100 },
+    { others: "have no policy", host: (i: number) => `10.42.8.${i}`, Foreign: 0 },
+  ])("of all of ours is not believed, however many others are listed that $others", async ({ host, Foreign }) => {
+    stage.policy({
+      match: { podSelector: { matchLabels: { app: "shop" } } },
+      service: { from: "Fixed", value: "shop" },
+    });
+    for (let i = 0; i < 100; i++) stage.register(`/others/${i}`, host(i), { service: Foreign > 0 ? "shop" : "others" });
+    const ids = await goneForLong(10);
+    expect(counts()).toMatchObject({ Foreign, Zombie: 10 });
     expect(ids.every((id) => stage.isListed(id))).toBe(true);
     expect(stage.controller.summary.blocked(POLICY)).toMatchObject({
       reason: "SelfPreservation",

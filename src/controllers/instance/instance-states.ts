@@ -1,7 +1,6 @@
-import type { InstanceRecord } from "../../registry/port.ts";
 import type { Decision } from "../../plan/types.ts";
 import { isExplained } from "../../plan/types.ts";
-import type { Removal } from "../../registry/port.ts";
+import type { InstanceRecord, Removal } from "../../registry/port.ts";
 import type { Reason } from "../../verdict/reasons.ts";
 import type { InstanceMemory, Judgement, VerdictKind } from "../../verdict/types.ts";
 import type { Finding, InstanceCounts } from "../types.ts";
@@ -69,7 +68,7 @@ export class InstanceStates {
   /** By policy: how many instances have which TTL, for those that have one. */
   readonly #ttls = new Map<string, Map<number, number>>();
   readonly #unexplained = new Map<string, number>();
-  readonly #foreign = new Map<string, number>();
+  readonly #own = new Map<string, number>();
   /** Live records by registry and service, for the floor that must remain. */
   readonly #liveByService = new Map<string, number>();
 
@@ -130,7 +129,7 @@ export class InstanceStates {
 
   clear(): void {
     for (const map of [this.#states, this.#counts, this.#findings, this.#ttls]) map.clear();
-    for (const map of [this.#unexplained, this.#foreign, this.#liveByService]) map.clear();
+    for (const map of [this.#unexplained, this.#own, this.#liveByService]) map.clear();
   }
 
   keys(): Iterable<string> {
@@ -172,9 +171,9 @@ export class InstanceStates {
     return own?.kind === "Live" && own.service === service ? live - 1 : live;
   }
 
-  /** Instances of a registry that are not ours to look after, as far as they have been judged. */
-  foreign(registry: string): number {
-    return this.#foreign.get(registry) ?? 0;
+  /** Instances of a registry that a policy looks after: judged, and not Foreign. */
+  own(registry: string): number {
+    return this.#own.get(registry) ?? 0;
   }
 
   /** Worst first, at most `limit`. */
@@ -217,7 +216,7 @@ export class InstanceStates {
     // What is another's to look after says nothing about this policy.
     if (ttlMs > 0 && kind !== "Foreign") this.#addTtl(policy, ttlMs, by);
     if (kind === "Live") bump(this.#liveByService, `${registry}\n${service}`, by);
-    if (kind === "Foreign") bump(this.#foreign, registry, by);
+    if (kind !== "Foreign") bump(this.#own, registry, by);
     const evidence = finding?.judgement.verdict.evidence;
     // Contested too: where many registrants live whose pods are not seen, it is our view that is wrong.
     const looksDead = kind === "Suspect" || kind === "Zombie" || kind === "Contested";

@@ -59,7 +59,7 @@ export class Planner {
       canQuarantine,
       quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy, record),
       liveInService: this.#states.othersLive(keyOf(record.registry, record.id), record),
-      instances: registry.view.size,
+      instances: this.#states.own(registry.name),
       selfPreservation: this.selfPreservation(registry),
       budgets: rules.mode === "Audit" ? this.#auditBudgets : this.#budgets,
       audited,
@@ -70,8 +70,8 @@ export class Planner {
   /** Whether unexplained evictions in a registry are stopped now, and why. */
   selfPreservation(registry: ManagedRegistry): SelfPreservation {
     return selfPreservation({
-      // In a registry that others share, all of ours can be a small part of everything.
-      instances: registry.view.size - this.#states.foreign(registry.name),
+      // Where others share the registry, or policies select a part of it, all of ours can be a small part of everything.
+      instances: this.#states.own(registry.name),
       unexplained: this.#states.unexplained(registry.name),
       lists: this.#cluster.listHistory.map(({ podCount, witnessedDeaths }) => ({ pods: podCount, witnessedDeaths })),
       nodes: this.#cluster.nodeCounts,

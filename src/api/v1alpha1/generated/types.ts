@@ -387,7 +387,7 @@ export interface RegistrationPolicyBudget {
    */
   burst: number;
   /**
-   * Evictions a minute whose death nobody saw (evidence Absent or Unconfirmed), in percent of the registry's instances, at least one.
+   * Evictions a minute whose death nobody saw (evidence Absent or Unconfirmed), in percent of the instances that policies look after in the registry, at least one.
    */
   unexplainedPercentPerMinute: number;
 }
