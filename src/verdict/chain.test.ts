@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { dead, living, node, NOW, pod, type Scene, SEEN } from "../../test/support/judging.ts";
+import { dead, living, NOW, pod, type Scene, SEEN } from "../../test/support/judging.ts";
 import { absentForLong, check, leased, stale, summaryOf, verdictOf } from "../../test/support/verdict-table.ts";
 import type { Evidence } from "./types.ts";
 

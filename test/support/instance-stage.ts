@@ -3,7 +3,7 @@ import { projectPolicy, type PolicyObject } from "../../src/controllers/policy/c
 import { Policies } from "../../src/controllers/policy/policy-set.ts";
 import { projectRegistry, type RegistryObject } from "../../src/controllers/registry/registry-object.ts";
 import { Registries } from "../../src/controllers/registry/registry-set.ts";
-import type { EvictionEntry } from "../../src/controllers/types.ts";
+import type { EvictionEntry, InstanceCounts } from "../../src/controllers/types.ts";
 import type { Change } from "../../src/kube/types.ts";
 import type { Decision } from "../../src/plan/types.ts";
 import { MemoryRegistry } from "../../src/registry/memory/registry.ts";
@@ -209,6 +209,53 @@ export class InstanceStage {
 
   isQuarantined(id: string): boolean | undefined {
     return this.server.get(id)?.quarantined;
+  }
+
+  /** A pod that has registered itself, known as Live by the time this returns. */
+  async living(spec: PodSpec, id: string, registration?: Registration): Promise<void> {
+    this.pod(spec);
+    this.register(id, spec.ips?.[0] ?? "", registration);
+    await this.start();
+    await this.#untilLive(1);
+  }
+
+  /** Pods of one service with a registration each, `/shop/0` and so on. */
+  async manyLiving(count: number, registration?: Registration): Promise<PodSpec[]> {
+    const specs = Array.from({ length: count }, (_, i): PodSpec => ({ name: `pod-${i}`, ips: [`10.42.1.${i}`] }));
+    for (const [i, spec] of specs.entries()) {
+      this.pod(spec);
+      this.register(`/shop/${i}`, spec.ips?.[0] ?? "", registration);
+    }
+    await this.start();
+    await this.#untilLive(count);
+    return specs;
+  }
+
+  /** The pods' objects are removed by force. Each process has refreshed its lease a moment before, and does not again. */
+  async lose(...specs: readonly PodSpec[]): Promise<void> {
+    for (const { registration } of this.server.entries()) this.server.keepAlive(registration.id);
+    await this.advance(1_000);
+    for (const spec of specs) this.vanish(spec);
+  }
+
+  counts(): InstanceCounts {
+    return this.controller.summary.counts(POLICY);
+  }
+
+  /** What the report of a policy says of its evictions. */
+  entries(policy = POLICY): readonly EvictionEntry[] {
+    return this.controller.summary.evictions(policy);
+  }
+
+  /** `hygeia_evictions_total` with these labels. */
+  async evictions(labels: Readonly<Record<string, string>>): Promise<number> {
+    return (await this.scrape()).sum("hygeia_evictions_total", labels);
+  }
+
+  async #untilLive(count: number): Promise<void> {
+    await this.advance(20_000);
+    const { Live } = this.counts();
+    if (Live !== count) throw new Error(`${Live} instances are Live, ${count} should be`);
   }
 
   /** Lines of the log that have all these fields. */
