@@ -68,7 +68,9 @@ export class InstanceStates {
   /** By policy: how many instances have which TTL, for those that have one. */
   readonly #ttls = new Map<string, Map<number, number>>();
   readonly #unexplained = new Map<string, number>();
-  readonly #own = new Map<string, number>();
+  readonly #foreign = new Map<string, number>();
+  /** By registry: how many records no policy was in charge of at the latest sweep. */
+  readonly #unmanaged = new Map<string, number>();
   /** Live records by registry and service, for the floor that must remain. */
   readonly #liveByService = new Map<string, number>();
 
@@ -129,7 +131,7 @@ export class InstanceStates {
 
   clear(): void {
     for (const map of [this.#states, this.#counts, this.#findings, this.#ttls]) map.clear();
-    for (const map of [this.#unexplained, this.#own, this.#liveByService]) map.clear();
+    for (const map of [this.#unexplained, this.#foreign, this.#unmanaged, this.#liveByService]) map.clear();
   }
 
   keys(): Iterable<string> {
@@ -171,9 +173,19 @@ export class InstanceStates {
     return own?.kind === "Live" && own.service === service ? live - 1 : live;
   }
 
-  /** Instances of a registry that a policy looks after: judged, and not Foreign. */
-  own(registry: string): number {
-    return this.#own.get(registry) ?? 0;
+  /** @param count records of the registry that no policy is in charge of, as a sweep has found */
+  setUnmanaged(registry: string, count: number): void {
+    this.#unmanaged.set(registry, count);
+  }
+
+  /**
+   * Of so many records of a registry, those that policies look after: neither Foreign nor without a policy. What has not
+   * been judged yet counts, so that the first few findings after a start are no large part of all.
+   */
+  lookedAfter(registry: string, records: number): number {
+    const others = (this.#foreign.get(registry) ?? 0) + (this.#unmanaged.get(registry) ?? 0);
+    // The view is ahead of the judgements: others may have left it that are still counted.
+    return Math.max(0, records - others);
   }
 
   /** Worst first, at most `limit`. */
@@ -216,7 +228,7 @@ export class InstanceStates {
     // What is another's to look after says nothing about this policy.
     if (ttlMs > 0 && kind !== "Foreign") this.#addTtl(policy, ttlMs, by);
     if (kind === "Live") bump(this.#liveByService, `${registry}\n${service}`, by);
-    if (kind !== "Foreign") bump(this.#own, registry, by);
+    if (kind === "Foreign") bump(this.#foreign, registry, by);
     const evidence = finding?.judgement.verdict.evidence;
     // Contested too: where many registrants live whose pods are not seen, it is our view that is wrong.
     const looksDead = kind === "Suspect" || kind === "Zombie" || kind === "Contested";

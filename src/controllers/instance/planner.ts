@@ -59,7 +59,7 @@ export class Planner {
       canQuarantine,
       quarantineHasRoom: canQuarantine && this.#quarantines.hasRoom(policy, record),
       liveInService: this.#states.othersLive(keyOf(record.registry, record.id), record),
-      instances: this.#states.own(registry.name),
+      instances: this.#states.lookedAfter(registry.name, registry.view.size),
       selfPreservation: this.selfPreservation(registry),
       budgets: rules.mode === "Audit" ? this.#auditBudgets : this.#budgets,
       audited,
@@ -71,7 +71,7 @@ export class Planner {
   selfPreservation(registry: ManagedRegistry): SelfPreservation {
     return selfPreservation({
       // Where others share the registry, or policies select a part of it, all of ours can be a small part of everything.
-      instances: this.#states.own(registry.name),
+      instances: this.#states.lookedAfter(registry.name, registry.view.size),
       unexplained: this.#states.unexplained(registry.name),
       lists: this.#cluster.listHistory.map(({ podCount, witnessedDeaths }) => ({ pods: podCount, witnessedDeaths })),
       nodes: this.#cluster.nodeCounts,

@@ -11,7 +11,7 @@ const SLICE = 250;
 
 export interface SweepParts {
   readonly judge: Pick<Judge, "judge">;
-  readonly states: Pick<InstanceStates, "get" | "keys">;
+  readonly states: Pick<InstanceStates, "get" | "keys" | "setUnmanaged">;
   readonly registries: RegistrySet;
   readonly clock: Clock;
   /** Receives each key whose record needs more than a look: an action, a reading, a line in the log, its end. */
@@ -35,10 +35,12 @@ export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<voi
     await clock.sleep(0, signal);
   };
   for (const registry of registries.values()) {
+    let unmanaged = 0;
     for (const record of registry.view.values()) {
-      look(registry, record, parts);
+      if (!look(registry, record, parts)) unmanaged++;
       if (--left <= 0) await breathe();
     }
+    states.setUnmanaged(registry.name, unmanaged);
   }
   for (const key of states.keys()) {
     const { registry, id } = parseKey(key);
@@ -47,11 +49,12 @@ export async function sweep(parts: SweepParts, signal: AbortSignal): Promise<voi
   }
 }
 
+/** @returns false when no policy is in charge of the record */
 function look(
   registry: ManagedRegistry,
   record: InstanceRecord,
   { judge, states, hand, isOurs, keep }: SweepParts,
-): void {
+): boolean {
   const key = keyOf(registry.name, record.id);
   const before = states.get(key);
   let judged: Judged | undefined;
@@ -60,15 +63,18 @@ function look(
   } catch {
     // The reconciler will fail as well, and say so; the others are judged all the same.
     hand(key);
-    return;
+    return true;
   }
   if (judged === undefined) {
     if (record.quarantined && isOurs(registry, record)) hand(key, "Urgent");
     else if (before !== undefined) hand(key);
-  } else if (record.quarantined && judged.judgement.verdict.kind === "Live" && isOurs(registry, record)) {
+    return false;
+  }
+  if (record.quarantined && judged.judgement.verdict.kind === "Live" && isOurs(registry, record)) {
     hand(key, "Urgent");
   } else if (isUneventful(judged, before)) keep(key, judged);
   else hand(key);
+  return true;
 }
 
 function isUneventful(judged: Judged, before: KnownVerdict | undefined): boolean {
