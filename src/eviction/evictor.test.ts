@@ -3,9 +3,11 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { ApiPods } from "../../test/support/api-pods.ts";
 import { ClusterViewFixture, rawPod } from "../../test/support/cluster-view-fixture.ts";
 import { WatchedRegistry } from "../../test/support/memory-registry.ts";
+import { MetricsReading } from "../../test/support/operator-metrics.ts";
 import { RegistryError, type RegistryErrorCode } from "../registry/errors.ts";
 import type { InstanceRecord, LifeReading, RegistryAdapter, WriteResult } from "../registry/port.ts";
 import { createLogger } from "../telemetry/log.ts";
+import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
 import type { Evidence, Judgement, VerdictKind } from "../verdict/types.ts";
 import { type EvictionRequest, Evictor } from "./evictor.ts";
 
@@ -17,6 +19,7 @@ let cluster: ClusterViewFixture;
 let live: ApiPods;
 let registry: WatchedRegistry;
 let evictor: Evictor;
+let metrics: Metrics;
 /** What happened, in order. */
 let steps: string[];
 /** Replaces methods of the adapter. */
@@ -47,7 +50,8 @@ beforeEach(async () => {
       return (disturbed.deregister ?? plain.deregister)(record, fence, signal);
     },
   }));
-  evictor = new Evictor({ cluster: cluster.view, live, clock: cluster.clock });
+  metrics = createMetrics({ version: "0" });
+  evictor = new Evictor({ cluster: cluster.view, live, clock: cluster.clock, metrics });
   cluster.pods.set(rawPod({ name: "owner", ips: [IP] }));
   cluster.pods.delete(rawPod({ name: "owner", ips: [IP], container: "terminated" }));
   registry.register(ID, IP, { ttlMs: 60_000 });
@@ -174,6 +178,36 @@ describe("the steps of an eviction", () => {
       { step: "confirm", pods: "not needed" },
       { step: "write", version },
     ]);
+  });
+
+  test("are timed, each that was begun", async () => {
+    live.answer = () => cluster.clock.sleep(300);
+    disturbed.deregister = async () => {
+      await cluster.clock.sleep(200);
+      const restore = { registry: "main", id: ID, format: "Memory", value: "", encoding: "utf8", ttlMs: 0 } as const;
+      return { outcome: "Done", restore };
+    };
+    disturbed.read = async () => {
+      await cluster.clock.sleep(100);
+      return undefined;
+    };
+    const evicted = evictor.evict(requestOf({ proof: { needsConfirmRead: true } }), never);
+    await cluster.advance(300);
+    await cluster.advance(200);
+    await cluster.advance(100);
+    expect(await evicted).toMatchObject({ outcome: "Evicted" });
+    const refused = requestOf({ rejudge: () => undefined });
+    expect(await evictor.evict(refused, never)).toMatchObject({ outcome: "NotConfirmed" });
+    const reading = new MetricsReading(await metrics.render(), 0);
+    const times = (step: string): number[] =>
+      ["sum", "count"].map((part) =>
+        reading.sum(`hygeia_eviction_step_duration_seconds_${part}`, { registry: "main", step }),
+      );
+    expect(Object.fromEntries(["Confirm", "Write", "Verify"].map((step) => [step, times(step)]))).toEqual({
+      Confirm: [0.3, 2],
+      Write: [0.2, 1],
+      Verify: [0.1, 1],
+    });
   });
 });
 

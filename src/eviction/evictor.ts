@@ -11,6 +11,7 @@ import type {
   WriteResult,
 } from "../registry/port.ts";
 import type { Logger } from "../telemetry/log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import { canBeSilent } from "../verdict/silence.ts";
 import type { Evidence, Judgement } from "../verdict/types.ts";
 import { type ConfirmParts, confirmAgainstApi, LOOK_STANDS_MS } from "./confirm.ts";
@@ -72,17 +73,22 @@ const refusals: ReadonlySet<RegistryErrorCode> = new Set([
   "RequestTooLong",
 ]);
 
+export interface EvictorParts extends ConfirmParts {
+  readonly clock: Clock;
+  readonly metrics: { readonly evictions: Pick<Metrics["evictions"], "stepSeconds"> };
+}
+
 /** Confirm, fence, write, verify: the only code that removes anything from a registry. */
 export class Evictor {
-  readonly #parts: ConfirmParts & { readonly clock: Clock };
+  readonly #parts: EvictorParts;
 
-  constructor(parts: ConfirmParts & { readonly clock: Clock }) {
+  constructor(parts: EvictorParts) {
     this.#parts = parts;
   }
 
   /** @throws what the last look raises, RegistryError when the registry refuses the write: then nothing was written */
   async evict(request: EvictionRequest, signal: AbortSignal): Promise<EvictionResult> {
-    const { objection, lookedAt } = await this.#confirm(request, signal);
+    const { objection, lookedAt } = await this.#timed("Confirm", request, this.#confirm(request, signal));
     if (objection !== undefined) return { outcome: "NotConfirmed", message: objection };
     const fence = this.#fenceOf(request, lookedAt);
     if (request.isAudit) return fence.isValid() ? audited : { outcome: "Fenced", message: explainUnwritten.Fenced };
@@ -174,15 +180,26 @@ export class Evictor {
     let written: WriteResult;
     try {
       // Nothing is waited for between this question and the adapter, which asks once more before it sends.
-      written = request.fence.isValid() ? await write(signal) : { outcome: "Fenced" };
+      written = request.fence.isValid() ? await this.#timed("Write", request, write(signal)) : { outcome: "Fenced" };
     } catch (error) {
       if (error instanceof RegistryError && refusals.has(error.code)) throw error;
       return { outcome: "Unsettled", message: `the answer to the write is lost: ${describe(error)}`, error };
     }
     if (written.outcome !== "Done") return { outcome: written.outcome, message: explainUnwritten[written.outcome] };
     const writtenAt = this.#parts.clock.monotonic();
-    const verified = await this.#verify(request, signal);
+    const verified = await this.#timed("Verify", request, this.#verify(request, signal));
     return { ...verified, restore: request.act === "Evict" ? written.restore : undefined, writtenAt };
+  }
+
+  /** @param work the step, just begun */
+  async #timed<T>(step: "Confirm" | "Write" | "Verify", { adapter }: EvictionRequest, work: Promise<T>): Promise<T> {
+    const { clock, metrics } = this.#parts;
+    const since = clock.monotonic();
+    try {
+      return await work;
+    } finally {
+      metrics.evictions.stepSeconds.observe({ registry: adapter.name, step }, (clock.monotonic() - since) / 1000);
+    }
   }
 
   async #verify(

@@ -1,6 +1,11 @@
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import { describe, expect, test } from "vitest";
 
 import { createMetrics } from "./metrics.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
 
 /** The value on the line of one series, undefined when there is no such line. */
 function series(text: string, line: string): number | undefined {
@@ -74,5 +79,18 @@ describe("metrics", () => {
     expect(await createMetrics({ version: "1", processMetrics: true }).render()).toContain(
       "process_resident_memory_bytes",
     );
+  });
+
+  test("there is one of each name that the documentation and the alerts speak of", () => {
+    const { descriptions } = createMetrics({ version: "1" });
+    const names = new Set(
+      descriptions.flatMap(({ name }) => ["", "_sum", "_count", "_bucket"].map((part) => name + part)),
+    );
+    const files = [...globSync("{README.md,docs/**/*.md,config/**/*.yaml}", { cwd: ROOT })];
+    const named = files.flatMap(
+      (file) => readFileSync(join(ROOT, file), "utf8").match(/\bhygeia_[a-z_]*[a-z]\b/g) ?? [],
+    );
+    expect(named.length).toBeGreaterThan(50);
+    expect(named.filter((name) => !names.has(name))).toEqual([]);
   });
 });

@@ -28,6 +28,14 @@ interface MetricsOptions {
   readonly processMetrics?: boolean;
 }
 
+/** What a metric is, as docs/metrics.md tells it. */
+export interface MetricDescription {
+  readonly name: string;
+  readonly type: "Counter" | "Gauge" | "Histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 /** Everything this program measures. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -41,12 +49,23 @@ export function createMetrics(options: MetricsOptions) {
   const registers = [registry];
   const collectors = new Set<Collector>();
 
-  const counter = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Counter<L>({ name, help, labelNames: [...labelNames], registers });
-  const gauge = <L extends string = never>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Gauge<L>({ name, help, labelNames: [...labelNames], registers });
-  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
-    new Histogram<L>({ name, help, labelNames: [...labelNames], buckets, registers });
+  const descriptions: MetricDescription[] = [];
+  const declare = <L extends string>(
+    type: MetricDescription["type"],
+    name: string,
+    help: string,
+    labels: readonly L[],
+  ) => {
+    descriptions.push({ name, type, help, labels });
+    return { name, help, labelNames: [...labels], registers };
+  };
+
+  const counter = <L extends string = never>(name: string, help: string, labels: readonly L[] = []) =>
+    new Counter<L>(declare("Counter", name, help, labels));
+  const gauge = <L extends string = never>(name: string, help: string, labels: readonly L[] = []) =>
+    new Gauge<L>(declare("Gauge", name, help, labels));
+  const histogram = <L extends string>(name: string, help: string, labels: readonly L[], buckets: number[]) =>
+    new Histogram<L>({ ...declare("Histogram", name, help, labels), buckets });
 
   if (options.processMetrics === true) collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
 
@@ -285,6 +304,12 @@ export function createMetrics(options: MetricsOptions) {
         ["registry", "class"],
         evictionSeconds,
       ),
+      stepSeconds: histogram(
+        "hygeia_eviction_step_duration_seconds",
+        "Time of one step of an eviction: Confirm (the last look at pods and registry), Write, Verify (the read after it).",
+        ["registry", "step"],
+        evictionSeconds,
+      ),
       blocked: counter("hygeia_blocked_evictions_total", "Evictions that were due and held back, by reason.", [
         "policy",
         "reason",
@@ -318,6 +343,9 @@ export function createMetrics(options: MetricsOptions) {
     events: {
       dropped: counter("hygeia_events_dropped_total", "Events that were not written, by cause.", ["cause"]),
     },
+
+    /** Every metric but those of the process itself, as declared. */
+    descriptions: descriptions as readonly MetricDescription[],
 
     /** The media type of {@link render}. */
     contentType: registry.contentType,
