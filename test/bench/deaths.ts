@@ -19,6 +19,15 @@ export interface DeathFigures {
   readonly forgetting: ForgettingFigures | undefined;
   /** Requests of the operator to the registry for each of the deaths, over what it sends when nothing happens. */
   readonly requests: number;
+  /** What the operator spent of each eviction, milliseconds on average. */
+  readonly steps: StepFigures;
+}
+
+export interface StepFigures {
+  /** The last look at pods and registry. */
+  readonly confirm: number;
+  /** Until the registry acknowledged the write. */
+  readonly write: number;
 }
 
 export interface ForgettingFigures {
@@ -39,7 +48,7 @@ export async function runDeaths(
   kind: RegistrationKind,
   rate: number,
   count: number,
-): Promise<Omit<DeathFigures, "requests">> {
+): Promise<Omit<DeathFigures, "requests" | "steps">> {
   const victims = world.take(kind, count);
   const { forgetting } = kind;
   const left =

@@ -59,8 +59,8 @@ function registryTables(registries: readonly RegistryFigures[]): string[] {
   return [
     "From the API server's commit of a confirmed death to the entry's departure, milliseconds:",
     "",
-    "| registration | pods and instances | deaths | in all | not evicted in two minutes | evicted p50 / p99 / p99.9 / max | left to the registry: p50 / max | requests per eviction |",
-    "|---|---|---|---|---|---|---|---|",
+    "| registration | pods and instances | deaths | in all | not evicted in two minutes | evicted p50 / p99 / p99.9 / max | last look / write, mean | left to the registry: p50 / max | requests per eviction |",
+    "|---|---|---|---|---|---|---|---|---|",
     ...registries.flatMap(({ sizes }) => sizes.flatMap(({ pods, storms }) => storms.map((storm) => row(pods, storm)))),
     "",
     "| registry | pods and instances | cold start | RSS | RSS at its highest | heap used | RSS when empty | idle, of a core | requests per idle minute |",
@@ -101,9 +101,10 @@ function driftTable(drift: readonly DriftFigures[]): string[] {
 }
 
 function row(pods: number, storm: DeathFigures): string {
-  const { kind, deaths, rate, eviction, notEvicted, forgetting, requests } = storm;
+  const { kind, deaths, rate, eviction, notEvicted, forgetting, requests, steps } = storm;
+  const ofEach = [steps.confirm, steps.write].map((value) => value.toFixed(1)).join(" / ");
   const left = forgetting === undefined ? "for ever" : `${lifeOf(forgetting)} (${forgetting.rule})`;
-  return `| ${kind} | ${pods} | ${rate.toFixed(0)}/s | ${deaths} | ${notEvicted} | ${quantiles(eviction)} | ${left} | ${requests.toFixed(1)} |`;
+  return `| ${kind} | ${pods} | ${rate.toFixed(0)}/s | ${deaths} | ${notEvicted} | ${quantiles(eviction)} | ${ofEach} | ${left} | ${requests.toFixed(1)} |`;
 }
 
 function lifeOf({ life, stayed, watchedMs }: ForgettingFigures): string {

@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { Scope, startControlPlane } from "../env/index.ts";
 import { applyPolicy } from "../support/operator-objects.ts";
+import type { MetricsReading } from "../support/operator-metrics.ts";
 import { eventually } from "../support/operator-wait.ts";
 import { type Operator, startOperator } from "../support/operator.ts";
-import { type DeathFigures, runDeaths } from "./deaths.ts";
+import { type DeathFigures, runDeaths, type StepFigures } from "./deaths.ts";
 import { figuresOf } from "./process-figures.ts";
 import type { BenchRegistry, StartContext } from "./registry.ts";
 import type { RegistryFigures, SizeFigures } from "./report.ts";
@@ -84,9 +85,14 @@ async function runSize(
 }
 
 /** A storm in a line of progress: what a bench that is stopped leaves behind. */
-function told({ eviction, notEvicted, requests }: DeathFigures): string {
+function told({ eviction, notEvicted, requests, steps }: DeathFigures): string {
   const times = [eviction.p50, eviction.p99, eviction.p999, eviction.max].map((value) => value.toFixed(1)).join(" / ");
-  return `eviction p50 / p99 / p99.9 / max ${times} ms, ${notEvicted} not evicted, ${requests.toFixed(1)} requests each`;
+  return [
+    `eviction p50 / p99 / p99.9 / max ${times} ms`,
+    `of it last look ${steps.confirm.toFixed(1)} ms and write ${steps.write.toFixed(1)} ms on average`,
+    `${notEvicted} not evicted`,
+    `${requests.toFixed(1)} requests each`,
+  ].join(", ");
 }
 
 /** What the running operator costs, and what it does about deaths. */
@@ -108,11 +114,12 @@ async function measure(
       await world.growTo(pods, () => undefined);
       await delay(SETTLE_MS);
       say(`${kind.name}: ${rate} deaths a second at ${pods} pods ...`);
-      const [before, since] = [await requestsOf(operator), performance.now()];
+      const [before, since] = [await operator.metrics(), performance.now()];
       const storm = await runDeaths(world, kind, rate, rate * STORM_SECONDS);
       const minutes = (performance.now() - since) / 60_000;
-      const requests = (await requestsOf(operator)) - before - requestsPerMinute * minutes;
-      const figures = { ...storm, requests: Math.max(0, requests) / storm.deaths };
+      const after = await operator.metrics();
+      const requests = requestsOf(after) - requestsOf(before) - requestsPerMinute * minutes;
+      const figures = { ...storm, requests: Math.max(0, requests) / storm.deaths, steps: stepsBetween(before, after) };
       storms.push(figures);
       say(`  ${told(figures)}`);
     }
@@ -145,15 +152,27 @@ async function coldStart(
 }
 
 async function measureIdle(operator: Operator): Promise<{ percent: number; requestsPerMinute: number }> {
-  const [cpu, requests] = [figuresOf(operator.pid).cpuSeconds, await requestsOf(operator)];
+  const [cpu, requests] = [figuresOf(operator.pid).cpuSeconds, requestsOf(await operator.metrics())];
   await delay(IDLE_SECONDS * 1000);
   return {
     percent: ((figuresOf(operator.pid).cpuSeconds - cpu) / IDLE_SECONDS) * 100,
-    requestsPerMinute: ((await requestsOf(operator)) - requests) / (IDLE_SECONDS / 60),
+    requestsPerMinute: (requestsOf(await operator.metrics()) - requests) / (IDLE_SECONDS / 60),
   };
 }
 
 /** Requests to the registry since the operator's start. */
-async function requestsOf(operator: Operator): Promise<number> {
-  return (await operator.metrics()).sum("hygeia_registry_request_duration_seconds_count", { registry: NAME });
+function requestsOf(metrics: MetricsReading): number {
+  return metrics.sum("hygeia_registry_request_duration_seconds_count", { registry: NAME });
+}
+
+/** Of the evictions between two readings. */
+function stepsBetween(before: MetricsReading, after: MetricsReading): StepFigures {
+  const meanOf = (step: string): number => {
+    const [sum = 0, count = 0] = ["sum", "count"].map((part) => {
+      const name = `hygeia_eviction_step_duration_seconds_${part}`;
+      return after.sum(name, { registry: NAME, step }) - before.sum(name, { registry: NAME, step });
+    });
+    return (sum / count) * 1000;
+  };
+  return { confirm: meanOf("Confirm"), write: meanOf("Write") };
 }
