@@ -8,7 +8,7 @@ import { conditionStatus } from "../../src/controllers/status/conditions.ts";
 import type { InstanceCounts } from "../../src/controllers/types.ts";
 
 /** A different number for each verdict. */
-export const counts: InstanceCounts = {
+const counts: InstanceCounts = {
   Live: 1,
   Draining: 2,
   Zombie: 3,
