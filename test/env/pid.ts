@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 /** Whether a process with this id runs. A zombie (ended, not yet reaped) does not. */
 export function isAlive(pid: number): boolean {
@@ -19,9 +19,19 @@ export function birthOf(pid: number): string {
   return statFields(pid)?.[19] ?? "";
 }
 
+/** Whether every thread of a process stands still (SIGSTOP), or has ended; true where there is no /proc. */
+export function hasStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  try {
+    return readdirSync(tasks).every((task) => /^[TZX]?$/.test(statFields(`${pid}/task/${task}`)?.[0] ?? ""));
+  } catch {
+    return true;
+  }
+}
+
 /** Fields of /proc/PID/stat from the third (state) on; the second, the name, may hold spaces and brackets. */
-function statFields(pid: number): string[] | undefined {
-  const file = `/proc/${pid}/stat`;
+function statFields(task: number | string): string[] | undefined {
+  const file = `/proc/${task}/stat`;
   if (!existsSync(file)) return undefined;
   try {
     const text = readFileSync(file, "utf8");

@@ -2,7 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 
+import { hasStopped } from "./pid.ts";
 import { forgetPid, watchPid } from "./supervisor.ts";
+
+/** Between SIGSTOP and the last thread that stands still, milliseconds. */
+const PAUSE_LIMIT_MS = 5_000;
 
 /** How a server is run. */
 export interface ProcessSpec {
@@ -32,7 +36,7 @@ export interface ManagedProcess {
   readonly stopGrace: number;
   /** Resolves when the present run has ended, with its exit code (null when a signal ended it). */
   readonly exited: Promise<number | null>;
-  /** SIGSTOP: it keeps its connections and answers nothing. */
+  /** SIGSTOP: it keeps its connections and answers nothing from now on. @throws Error when it goes on */
   pause(): void;
   /** SIGCONT. */
   resume(): void;
@@ -125,7 +129,11 @@ class ServerProcess implements ManagedProcess {
   }
 
   pause(): void {
-    process.kill(this.pid, "SIGSTOP");
+    const { pid } = this;
+    process.kill(pid, "SIGSTOP");
+    // A thread that runs on another core goes on for a moment, and may still answer.
+    const until = performance.now() + PAUSE_LIMIT_MS;
+    while (!hasStopped(pid)) if (performance.now() > until) throw new Error(`${this.name} does not stand still`);
   }
 
   resume(): void {
