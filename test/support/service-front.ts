@@ -11,7 +11,7 @@ export class ServiceFront {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** Connections to replicas, by their ports. */
+  /** Clients' connections, by the ports of their replicas. */
   readonly #links = new Map<Socket, number>();
   #backends: () => readonly (number | undefined)[] = () => [];
   #next = 0;
@@ -46,7 +46,7 @@ export class ServiceFront {
     this.cut();
   }
 
-  /** How many connections to the replica at this port stand. */
+  /** How many clients still hold a connection to the replica at this port, alive or not. */
   connectionsTo(port: number): number {
     return [...this.#links.values()].filter((one) => one === port).length;
   }
@@ -72,11 +72,18 @@ export class ServiceFront {
     const server = connect({ host: "127.0.0.1", port, noDelay: true });
     this.#keep(server);
     server.once("connect", () => {
-      this.#links.set(server, port);
-      server.once("close", () => this.#links.delete(server));
+      this.#links.set(client, port);
       client.pipe(server).pipe(client);
-      client.once("close", () => server.destroy());
-      server.once("close", () => client.destroy());
+      client.once("close", () => {
+        this.#links.delete(client);
+        server.destroy();
+      });
+      // As the kernel does for a process that was killed. The client may still send until it has heard of it.
+      server.once("close", () => {
+        client.unpipe(server);
+        client.resume();
+        client.end();
+      });
     });
     server.once("error", () => {
       if (!server.connecting && server.bytesRead > 0) client.destroy();
