@@ -326,11 +326,11 @@ describe("of two policies that match one pod", () => {
 
 describe("evictions", () => {
   /** A process that registers itself and then dies, which its kubelet confirms. */
-  async function zombie(namespace: string, service: string): Promise<{ pod: FixturePod; key: string }> {
+  async function zombie(policy: string, namespace: string, service: string): Promise<{ pod: FixturePod; key: string }> {
     const pod = await podIn(namespace);
     const registrant = await Registrant.register(session, goMicro({ service, host: pod.address, port: 80 }));
     const live = (count: number | undefined) => (count ?? 0) > 0;
-    await untilStatus("evicting", "sees it live", ({ instances }) => live(instances?.live));
+    await untilStatus(policy, "sees it live", ({ instances }) => live(instances?.live));
     registrant.crash();
     await fixture.confirmDeath(pod);
     return { pod, key: registrant.key };
@@ -339,7 +339,7 @@ describe("evictions", () => {
   test("are counted and kept over a restart, shown by an Event, and end with their policy", async () => {
     const namespace = await fixture.namespace();
     await policy("evicting", selecting(namespace));
-    const first = await zombie(namespace, "first");
+    const first = await zombie("evicting", namespace, "first");
     const once = await untilStatus("evicting", "has evicted one", ({ evicted }) => evicted === 1);
     expect(Date.now() - new Date(once.lastEviction ?? "").getTime()).toBeLessThan(60_000);
     const event = await untilEvent("evicting", "InstanceEvicted");
@@ -361,7 +361,7 @@ describe("evictions", () => {
     });
 
     await operator.restart();
-    const second = await zombie(namespace, "second");
+    const second = await zombie("evicting", namespace, "second");
     await untilStatus("evicting", "has evicted two", ({ evicted }) => evicted === 2);
     const both = await eventually("the report has both", async () => {
       const found = await findReport(fixture.client, "evicting");
@@ -390,10 +390,10 @@ describe("evictions", () => {
     const namespace = await fixture.namespace();
     const registries = [{ name: "main" }];
     const zombies = { budget: { evictionsPerSecond: 1, burst: 7 } };
-    await policy("evicting", { ...selecting(namespace), registration: { registries, zombies } });
-    const { pod, key } = await zombie(namespace, "measured");
-    await untilStatus("evicting", "has evicted it", ({ evicted }) => evicted === 1);
-    const labels = { policy: "evicting", registry: "main" };
+    await policy("metered", { ...selecting(namespace), registration: { registries, zombies } });
+    const { pod, key } = await zombie("metered", namespace, "measured");
+    await untilStatus("metered", "has evicted it", ({ evicted }) => evicted === 1);
+    const labels = { policy: "metered", registry: "main" };
     const metrics = await eventually("the budget is whole again", async () => {
       const reading = await operator.metrics();
       return reading.sum("hygeia_budget_left", labels) === 7 ? reading : undefined;
@@ -419,22 +419,22 @@ describe("evictions", () => {
       (value) => /\d+\.\d+\.\d+\.\d+/.test(value) || unbounded.some((text) => value.includes(text)),
     );
     expect(offending).toEqual([]);
-    await remove("evicting");
+    await remove("metered");
   });
 
   test("are reported and not done under Audit", async () => {
     const namespace = await fixture.namespace();
-    await policy("evicting", { ...selecting(namespace), mode: "Audit" });
-    const { key } = await zombie(namespace, "audited");
-    await untilStatus("evicting", "shows the zombie", ({ instances }) => instances?.zombie === 1);
-    expect(await untilReason("evicting", "EvictionBlocked", "Audit")).toMatchObject({ status: "True" });
+    await policy("audited", { ...selecting(namespace), mode: "Audit" });
+    const { key } = await zombie("audited", namespace, "audited");
+    await untilStatus("audited", "shows the zombie", ({ instances }) => instances?.zombie === 1);
+    expect(await untilReason("audited", "EvictionBlocked", "Audit")).toMatchObject({ status: "True" });
     const finding = await eventually("the report has the finding", async () => {
-      const report = await findReport(fixture.client, "evicting");
+      const report = await findReport(fixture.client, "audited");
       return report?.status?.findings?.find(({ id, verdict }) => id === key && verdict === "Zombie");
     });
     expect(finding).toMatchObject({ evidence: "Confirmed", action: "None", blockedBy: "Audit" });
-    expect(await fixture.kubectl("get", "rrep", "evicting")).toMatch(/\nevicting +1 +Zombie +0 /);
-    expect((await untilEvent("evicting", "ZombieInstanceDetected")).note).toContain(key);
-    await remove("evicting");
+    expect(await fixture.kubectl("get", "rrep", "audited")).toMatch(/\naudited +1 +Zombie +0 /);
+    expect((await untilEvent("audited", "ZombieInstanceDetected")).note).toContain(key);
+    await remove("audited");
   });
 });
