@@ -1,59 +1,31 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { PodSpec } from "../../../test/support/cluster-view-fixture.ts";
-import { InstanceStage, POLICY, REGISTRY } from "../../../test/support/instance-stage.ts";
+import { POLICY, REGISTRY } from "../../../test/support/instance-stage.ts";
+import { HEIR, held, ID, IP, next, QuarantineStage } from "../../../test/support/quarantine-stage.ts";
 import { RegistryError } from "../../registry/errors.ts";
 import type { EvictionEntry } from "../types.ts";
 
-const ID = "/shop/1";
-const HEIR = "/shop/2";
-const IP = "10.42.0.7";
-const owner: PodSpec = { name: "owner", ips: [IP] };
-const next: PodSpec = { name: "next", ips: [IP] };
-/** It hangs on a connection: no delete removes it. */
-const held = { removable: "No" } as const;
-
-let stage: InstanceStage;
+let stage: QuarantineStage;
 
 beforeEach(() => {
-  stage = new InstanceStage();
+  stage = new QuarantineStage();
 });
 
 afterEach(async () => {
   await stage.stop();
 });
 
-const results = (): string[] => stage.entries().map(({ result }) => result);
-const quarantined = (): number => stage.controller.summary.quarantined(POLICY);
-const released = (): string[] => stage.told.filter((text) => text.startsWith("released"));
-
-async function releases(labels: Readonly<Record<string, string>>): Promise<number> {
-  return (await stage.scrape()).sum("hygeia_releases_total", labels);
-}
-
-/** One of which no delete removes the entry has died, and is out of rotation by us. */
-async function zombie(): Promise<void> {
-  await stage.living(owner, ID, held);
-  stage.kill(owner);
-  await stage.advance(0);
-  expect(stage.isQuarantined(ID)).toBe(true);
-  await stage.advance(2_000);
-}
-
-function disable(id: string): void {
-  stage.server.setQuarantined(id, true);
-}
-
 describe("a pod that lives again at the address", () => {
   test("has the entry put back at once, which is told, counted and logged under one trace id", async () => {
-    await zombie();
+    await stage.zombie();
     stage.lines.length = 0;
     stage.pod(next);
     await stage.advance(0);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(results()).toEqual(["Released"]);
-    expect(released()).toEqual([`released ${ID} next`]);
-    expect(await releases({ policy: POLICY, registry: REGISTRY, result: "Released" })).toBe(1);
+    expect(stage.results()).toEqual(["Released"]);
+    expect(stage.released()).toEqual([`released ${ID} next`]);
+    expect(await stage.releases({ policy: POLICY, registry: REGISTRY, result: "Released" })).toBe(1);
     expect((await stage.scrape()).sum("hygeia_quarantines", { policy: POLICY })).toBe(0);
     const steps = stage.lines.filter(({ level }) => level === "info");
     expect(steps.map(({ step }) => step)).toEqual(expect.arrayContaining(["release", "confirm", "write", "done"]));
@@ -62,17 +34,17 @@ describe("a pod that lives again at the address", () => {
   });
 
   test("is not touched by what comes later: what a person takes out of rotation then stays out", async () => {
-    await zombie();
+    await stage.zombie();
     stage.pod(next);
     await stage.advance(5_000);
-    disable(ID);
+    stage.disable(ID);
     await stage.advance(120_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(released()).toHaveLength(1);
+    expect(stage.released()).toHaveLength(1);
   });
 
   test("and dies before the release is written leaves the entry out of rotation", async () => {
-    await zombie();
+    await stage.zombie();
     stage.api.answer = () => {
       stage.kill(next);
       return Promise.resolve();
@@ -82,11 +54,11 @@ describe("a pod that lives again at the address", () => {
     stage.api.answer = () => Promise.resolve();
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(await releases({ result: "NotConfirmed" })).toBe(1);
+    expect(await stage.releases({ result: "NotConfirmed" })).toBe(1);
   });
 
   test("and is asked to end again is no reason: nothing is written", async () => {
-    await zombie();
+    await stage.zombie();
     stage.pod({ ...next, deleting: true });
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
@@ -94,32 +66,32 @@ describe("a pod that lives again at the address", () => {
   });
 
   test("while this replica may not write any more leaves the entry to the next leader", async () => {
-    await zombie();
+    await stage.zombie();
     stage.api.answer = () => {
       stage.leads = false;
       return Promise.resolve();
     };
     stage.pod(next);
     await stage.advance(0);
-    expect(await releases({ result: "Fenced" })).toBe(1);
+    expect(await stage.releases({ result: "Fenced" })).toBe(1);
     expect(stage.isQuarantined(ID)).toBe(true);
   });
 
   test("has it put back where no policy is in charge of the pod: what we did is ours to undo", async () => {
     stage.policy({ match: { namespaceSelector: { matchLabels: { team: "shop" } } } });
-    await zombie();
+    await stage.zombie();
     stage.server.remove(ID);
     stage.pod({ ...next, namespace: "elsewhere" });
     stage.register(ID, IP, held);
     await stage.advance(0);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(results()).toEqual(["Released"]);
+    expect(stage.results()).toEqual(["Released"]);
     expect(stage.counts()).toMatchObject({ Live: 0 });
   });
 
   test("comes before new quarantines that wait as well", async () => {
     stage.policy({ zombies: { budget: { evictionsPerSecond: 1000, burst: 1000, unexplainedPercentPerMinute: 100 } } });
-    await zombie();
+    await stage.zombie();
     const others = Array.from({ length: 200 }, (_, i): PodSpec => ({ name: `pod-${i}`, ips: [`10.42.1.${i}`] }));
     for (const [i, spec] of others.entries()) {
       stage.pod(spec);
@@ -145,7 +117,7 @@ describe("a pod that lives again at the address", () => {
   });
 
   test("has it put back again and again until that is proven, and with growing waits", async () => {
-    await zombie();
+    await stage.zombie();
     let asked = 0;
     stage.disturbed.release = () => {
       asked++;
@@ -155,15 +127,15 @@ describe("a pod that lives again at the address", () => {
     await stage.advance(10_000);
     expect(asked).toBeGreaterThan(3);
     expect(asked).toBeLessThan(10);
-    expect(quarantined()).toBe(1);
+    expect(stage.quarantined()).toBe(1);
     stage.disturbed = {};
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(results()).toEqual(["Released"]);
+    expect(stage.results()).toEqual(["Released"]);
   });
 
   test("has it put back by us also when the registry's answer got lost", async () => {
-    await zombie();
+    await stage.zombie();
     stage.disturbed.release = async (...call) => {
       await stage.plain?.release?.(...call);
       stage.disturbed = {};
@@ -171,13 +143,13 @@ describe("a pod that lives again at the address", () => {
     };
     stage.pod(next);
     await stage.advance(5_000);
-    expect(results()).toEqual(["Released"]);
+    expect(stage.results()).toEqual(["Released"]);
   });
 });
 
 describe("an heir of the flag", () => {
   test("that registers within a minute of the dead one's leaving is put back, whatever its id", async () => {
-    await zombie();
+    await stage.zombie();
     stage.server.remove(ID);
     await stage.advance(50_000);
     stage.pod(next);
@@ -185,11 +157,11 @@ describe("an heir of the flag", () => {
     expect(stage.isQuarantined(HEIR)).toBe(true);
     await stage.advance(0);
     expect(stage.isQuarantined(HEIR)).toBe(false);
-    expect(results()).toEqual(["Released"]);
+    expect(stage.results()).toEqual(["Released"]);
   });
 
   test("beside the dead one, whose connection the registry still holds, is put back", async () => {
-    await zombie();
+    await stage.zombie();
     stage.pod(next);
     stage.register(HEIR, IP, held);
     await stage.advance(0);
@@ -197,7 +169,7 @@ describe("an heir of the flag", () => {
   });
 
   test("whose pod is not seen yet waits for it", async () => {
-    await zombie();
+    await stage.zombie();
     stage.server.remove(ID);
     stage.register(ID, IP, held);
     await stage.advance(1_000);
@@ -208,24 +180,24 @@ describe("an heir of the flag", () => {
   });
 
   test("is none when it comes later, and what a person takes out of rotation then stays out", async () => {
-    await zombie();
+    await stage.zombie();
     stage.server.remove(ID);
     await stage.advance(70_000);
     stage.pod(next);
     stage.register(ID, IP, held);
     await stage.advance(5_000);
-    expect(results()).toEqual(["Ended"]);
-    disable(ID);
+    expect(stage.results()).toEqual(["Ended"]);
+    stage.disable(ID);
     await stage.advance(120_000);
     expect(stage.isQuarantined(ID)).toBe(true);
   });
 
   test("of another service at the address is nothing of ours", async () => {
-    await zombie();
+    await stage.zombie();
     stage.server.remove(ID);
     stage.pod(next);
     stage.register(HEIR, IP, { ...held, service: "cart" });
-    disable(HEIR);
+    stage.disable(HEIR);
     await stage.advance(60_000);
     expect(stage.isQuarantined(HEIR)).toBe(true);
   });
@@ -252,7 +224,7 @@ describe("another leader", () => {
     stage.report = () => Promise.resolve(report);
     stage.pod(owner);
     stage.register(ID, IP, held);
-    disable(ID);
+    stage.disable(ID);
     await stage.start();
     await stage.advance(20_000);
   }
@@ -271,7 +243,7 @@ describe("another leader", () => {
     };
     stage.pod(next);
     stage.register(ID, IP, held);
-    disable(ID);
+    stage.disable(ID);
     await stage.start();
     await stage.advance(4_000);
     expect(stage.isQuarantined(ID)).toBe(true);
@@ -288,7 +260,7 @@ describe("another leader", () => {
   test("never touches what the report does not know: a person did that", async () => {
     await takeOver([]);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(released()).toEqual([]);
+    expect(stage.released()).toEqual([]);
   });
 
   for (const result of ["Released", "Ended"]) {
@@ -299,7 +271,7 @@ describe("another leader", () => {
   }
 
   test("that released it meanwhile is believed by this one when it leads again", async () => {
-    await zombie();
+    await stage.zombie();
     await stage.end();
     const [own] = stage.entries();
     if (own === undefined) throw new Error("nothing was noted");
@@ -308,12 +280,12 @@ describe("another leader", () => {
     await stage.start();
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(results()).toEqual(["Released"]);
-    expect(released()).toEqual([]);
+    expect(stage.results()).toEqual(["Released"]);
+    expect(stage.released()).toEqual([]);
   });
 
   test("leaves what this one had not reported yet to this one", async () => {
-    await zombie();
+    await stage.zombie();
     await stage.end();
     stage.pod(next);
     await stage.start();

@@ -1,51 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import type { PodSpec } from "../../../test/support/cluster-view-fixture.ts";
-import { InstanceStage, POLICY, REGISTRY } from "../../../test/support/instance-stage.ts";
+import { POLICY, REGISTRY } from "../../../test/support/instance-stage.ts";
+import { HEIR, held, ID, IP, next, owner, QuarantineStage } from "../../../test/support/quarantine-stage.ts";
 import { RegistryError } from "../../registry/errors.ts";
 
-const ID = "/shop/1";
-const HEIR = "/shop/2";
-const IP = "10.42.0.7";
-const owner: PodSpec = { name: "owner", ips: [IP] };
-const next: PodSpec = { name: "next", ips: [IP] };
-/** It hangs on a connection: no delete removes it. */
-const held = { removable: "No" } as const;
-
-let stage: InstanceStage;
+let stage: QuarantineStage;
 
 beforeEach(() => {
-  stage = new InstanceStage();
+  stage = new QuarantineStage();
 });
 
 afterEach(async () => {
   await stage.stop();
 });
 
-const results = (): string[] => stage.entries().map(({ result }) => result);
-const quarantined = (): number => stage.controller.summary.quarantined(POLICY);
-const released = (): string[] => stage.told.filter((text) => text.startsWith("released"));
-
-async function releases(labels: Readonly<Record<string, string>>): Promise<number> {
-  return (await stage.scrape()).sum("hygeia_releases_total", labels);
-}
-
-/** One of which no delete removes the entry has died, and is out of rotation by us. */
-async function zombie(): Promise<void> {
-  await stage.living(owner, ID, held);
-  stage.kill(owner);
-  await stage.advance(0);
-  expect(stage.isQuarantined(ID)).toBe(true);
-  await stage.advance(2_000);
-}
-
-function disable(id: string): void {
-  stage.server.setQuarantined(id, true);
-}
-
 describe("a zombie that no delete removes", () => {
   test("is taken out of rotation, and noted as one that we can put back", async () => {
-    await zombie();
+    await stage.zombie();
     expect(stage.isListed(ID)).toBe(true);
     expect(stage.entries()).toMatchObject([{ id: ID, address: `${IP}:80`, result: "Quarantined", restore: undefined }]);
     expect(stage.controller.summary.quarantines(POLICY)).toEqual(stage.entries());
@@ -57,9 +28,9 @@ describe("a zombie that no delete removes", () => {
   });
 
   test("stays a finding and is not acted on again, and nothing holds evictions back", async () => {
-    await zombie();
+    await stage.zombie();
     await stage.advance(120_000);
-    expect(results()).toEqual(["Quarantined"]);
+    expect(stage.results()).toEqual(["Quarantined"]);
     const [finding] = stage.controller.summary.findings(POLICY, 10);
     expect(finding).toMatchObject({ action: "None:Quarantined", judgement: { verdict: { kind: "Zombie" } } });
     expect(stage.controller.summary.blocked(POLICY)).toBeUndefined();
@@ -68,14 +39,14 @@ describe("a zombie that no delete removes", () => {
 
   test("is left as it is when a person had taken it out of rotation before it died", async () => {
     await stage.living(owner, ID, held);
-    disable(ID);
+    stage.disable(ID);
     stage.kill(owner);
     await stage.advance(60_000);
     expect(stage.entries()).toEqual([]);
     stage.pod(next);
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(released()).toEqual([]);
+    expect(stage.released()).toEqual([]);
   });
 
   test("waits while it is not known what earlier leaders have in quarantine", async () => {
@@ -109,7 +80,7 @@ describe("a zombie that no delete removes", () => {
     stage.kill(owner);
     await stage.advance(5_000);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(quarantined()).toBe(0);
+    expect(stage.quarantined()).toBe(0);
     stage.saved = () => Promise.resolve();
     await stage.advance(30_000);
     expect(stage.isQuarantined(ID)).toBe(true);
@@ -125,7 +96,7 @@ describe("a zombie that no delete removes", () => {
     stage.kill(owner);
     await stage.advance(1_000);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(quarantined()).toBe(0);
+    expect(stage.quarantined()).toBe(0);
     expect(stage.entries()).toEqual([]);
   });
 
@@ -138,11 +109,11 @@ describe("a zombie that no delete removes", () => {
     };
     stage.kill(owner);
     await stage.advance(3_000);
-    expect(results()).toEqual(["Quarantined"]);
+    expect(stage.results()).toEqual(["Quarantined"]);
     stage.pod(next);
     await stage.advance(0);
     expect(stage.isQuarantined(ID)).toBe(false);
-    expect(results()).toEqual(["Released"]);
+    expect(stage.results()).toEqual(["Released"]);
   });
 
   test("is ours also when the answer got lost and the entry left before anybody could ask", async () => {
@@ -168,16 +139,16 @@ describe("a zombie that no delete removes", () => {
     stage.disturbed.quarantine = async (...call) => {
       attempts++;
       if (attempts === 1) throw new RegistryError("TimedOut", "no answer in time");
-      if (attempts === 2) disable(ID);
+      if (attempts === 2) stage.disable(ID);
       if (attempts === 3) await stage.clock.sleep(1_000);
       return (await stage.plain?.quarantine?.(...call)) ?? { outcome: "Gone" };
     };
     stage.kill(owner);
     while (attempts < 3) await stage.advance(10);
     // Until it is known what became of it, the report names it.
-    expect(quarantined()).toBe(1);
+    expect(stage.quarantined()).toBe(1);
     await stage.advance(10_000);
-    expect(results()).toEqual(["Quarantined"]);
+    expect(stage.results()).toEqual(["Quarantined"]);
     stage.pod(next);
     await stage.advance(0);
     expect(stage.isQuarantined(ID)).toBe(false);
@@ -191,27 +162,27 @@ describe("a zombie that no delete removes", () => {
     stage.disturbed = {};
     await stage.advance(30_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(results()).toEqual(["Quarantined"]);
+    expect(stage.results()).toEqual(["Quarantined"]);
     expect(stage.counts()).toMatchObject({ Zombie: 1 });
   });
 });
 
 describe("a registry that forgets the quarantine", () => {
   test("is asked for it again, a few times, and then the entry is left alone", async () => {
-    await zombie();
+    await stage.zombie();
     for (let times = 1; times <= 2; times++) {
       stage.server.restart();
       expect(stage.isQuarantined(ID)).toBe(false);
       await stage.advance(10_000);
       expect(stage.isQuarantined(ID)).toBe(true);
-      expect(results()).toEqual(["Quarantined", ...Array.from({ length: times }, () => "Ended")]);
+      expect(stage.results()).toEqual(["Quarantined", ...Array.from({ length: times }, () => "Ended")]);
     }
     stage.server.restart();
     await stage.advance(120_000);
     expect(stage.isQuarantined(ID)).toBe(false);
     expect(stage.counts()).toMatchObject({ Resurrected: 1 });
     expect(stage.told.filter((text) => text.includes("Resurrected"))).toEqual([`judged ${ID} Resurrected`]);
-    expect(quarantined()).toBe(0);
+    expect(stage.quarantined()).toBe(0);
   });
 
   test("and lists the entry without the flag right after the write is not asked again before the view has caught up", async () => {
@@ -234,13 +205,13 @@ describe("a registry that forgets the quarantine", () => {
 
 describe("what the policy asks for", () => {
   test("Audit writes nothing, and leaves and names what is in quarantine; Enforce puts it back", async () => {
-    await zombie();
+    await stage.zombie();
     stage.policy({ mode: "Audit" });
     stage.pod(next);
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(quarantined()).toBe(1);
-    expect(results()).toEqual(["Quarantined"]);
+    expect(stage.quarantined()).toBe(1);
+    expect(stage.results()).toEqual(["Quarantined"]);
     stage.policy({ mode: "Enforce" });
     await stage.advance(1_000);
     expect(stage.isQuarantined(ID)).toBe(false);
@@ -255,7 +226,7 @@ describe("what the policy asks for", () => {
   });
 
   test("Paused does nothing at all", async () => {
-    await zombie();
+    await stage.zombie();
     stage.policy({ mode: "Paused" });
     stage.pod(next);
     await stage.advance(60_000);
@@ -263,26 +234,26 @@ describe("what the policy asks for", () => {
   });
 
   test("a policy that is deleted leaves what it took out to people", async () => {
-    await zombie();
+    await stage.zombie();
     stage.deletePolicy();
     stage.policy({ uid: "another" });
     stage.pod(next);
     await stage.advance(60_000);
     expect(stage.isQuarantined(ID)).toBe(true);
-    expect(quarantined()).toBe(0);
+    expect(stage.quarantined()).toBe(0);
   });
 
   test("a policy that is not in force for a while finds what it took out in its report again", async () => {
-    await zombie();
+    await stage.zombie();
     const [own] = stage.entries();
     if (own === undefined) throw new Error("nothing was noted");
     stage.report = () => Promise.resolve([own]);
     stage.policy({ match: { podSelector: { matchLabels: { "a..b/x": "y" } } } });
     await stage.advance(60_000);
-    expect(quarantined()).toBe(0);
+    expect(stage.quarantined()).toBe(0);
     stage.policy();
     await stage.advance(1_000);
-    expect(quarantined()).toBe(1);
+    expect(stage.quarantined()).toBe(1);
     expect(stage.controller.summary.quarantines(POLICY)).toEqual([own]);
     stage.pod(next);
     await stage.advance(0);
@@ -296,7 +267,7 @@ describe("what the policy asks for", () => {
   });
 
   test("a change of the policy while the pods are read stops the release, and the next attempt does it", async () => {
-    await zombie();
+    await stage.zombie();
     stage.api.answer = () => {
       stage.policy({ zombies: { minInstances: 1 } });
       stage.api.answer = () => Promise.resolve();
@@ -304,7 +275,7 @@ describe("what the policy asks for", () => {
     };
     stage.pod(next);
     await stage.advance(100);
-    expect(await releases({ result: "Fenced" })).toBe(1);
+    expect(await stage.releases({ result: "Fenced" })).toBe(1);
     await stage.advance(2_000);
     expect(stage.isQuarantined(ID)).toBe(false);
   });
@@ -320,8 +291,8 @@ describe("what the policy asks for", () => {
     stage.kill(owner);
     stage.kill({ name: "second", ips: ["10.42.0.8"] });
     await stage.advance(500);
-    expect(quarantined()).toBe(1);
+    expect(stage.quarantined()).toBe(1);
     await stage.advance(2_000);
-    expect(quarantined()).toBe(2);
+    expect(stage.quarantined()).toBe(2);
   });
 });
