@@ -16,7 +16,7 @@ async function passBarriers(bench: Bench, count: number): Promise<void> {
 async function startSynced(bench: Bench, overrides: Parameters<Bench["start"]>[0] = {}): Promise<Running> {
   const running = await bench.start({ barrierEveryMs: 100, relistMinGapMs: 0, ...overrides });
   await eventually(() => expect(running.sink.lists).toBe(1));
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await running.watching();
   return running;
 }
 
@@ -32,8 +32,8 @@ test("a barrier that is not answered within 5 s is a problem", async () => {
   await using bench = await Bench.open();
   const clock = new ManualClock();
   bench.proxy.rule({ match: bench.isBarrier, action: blackHole() });
-  const { reflector } = await bench.start({ clock, random: () => 0.5 });
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { reflector, watching } = await bench.start({ clock, random: () => 0.5 });
+  await watching();
   await clock.advance(2_000);
   await eventually(() => expect(bench.proxy.running(bench.isBarrier)).toBe(1));
   await clock.advance(4_999);

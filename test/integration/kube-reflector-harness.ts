@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { inject, vi } from "vitest";
+import { expect, inject, vi } from "vitest";
 
 import type { Clock, Timer } from "../../src/clock/clock.ts";
 import { systemClock } from "../../src/clock/system.ts";
 import type { ReflectorMetrics, ReflectorOptions } from "../../src/kube/reflector-options.ts";
 import { Reflector } from "../../src/kube/reflector.ts";
-import { KubeTransport, loadKubeConfig } from "../../src/kube/transport.ts";
+import { KubeTransport, loadKubeConfig, type StreamRequest } from "../../src/kube/transport.ts";
 import type { Change, Freshness, ObjectIdentity, Sink } from "../../src/kube/types.ts";
 import { readObject } from "../../src/kube/watch.ts";
 import { KubeProxy, type ProxyRequest } from "../env/proxy/index.ts";
@@ -116,6 +116,19 @@ export class RecordingMetrics implements ReflectorMetrics {
   }
 }
 
+/** A transport that tells how many watches its client knows to be open, or to have been. */
+class ObservedTransport extends KubeTransport {
+  opened = 0;
+
+  override stream(request: StreamRequest): AsyncGenerator<readonly unknown[], void, undefined> {
+    const onOpen = (): void => {
+      request.onOpen?.();
+      this.opened += 1;
+    };
+    return super.stream({ ...request, onOpen });
+  }
+}
+
 /** A reflector at work. */
 export interface Running {
   readonly reflector: Reflector<Thing>;
@@ -123,6 +136,8 @@ export interface Running {
   readonly metrics: RecordingMetrics;
   readonly clock: Clock;
   readonly freshness: Freshness[];
+  /** Waits until the reflector itself has heard that a watch is open: its proxy knows of one earlier. */
+  readonly watching: () => Promise<void>;
   /** Ends it and waits for its end. */
   readonly stop: () => Promise<void>;
 }
@@ -136,7 +151,7 @@ export class Bench implements AsyncDisposable {
   readonly direct: KubeTransport;
   readonly directory: string;
   readonly #running: Running[] = [];
-  readonly #transports: KubeTransport[] = [];
+  readonly #transports: ObservedTransport[] = [];
 
   private constructor(proxy: KubeProxy, direct: KubeTransport, directory: string) {
     this.namespace = `reflector-${randomUUID().slice(0, 8)}`;
@@ -156,34 +171,38 @@ export class Bench implements AsyncDisposable {
   }
 
   /** A transport through the proxy. */
-  async transport(clock: Clock = systemClock, token = inject("env").kubeToken): Promise<KubeTransport> {
+  async transport(clock: Clock = systemClock, token = inject("env").kubeToken): Promise<ObservedTransport> {
     const file = join(this.directory, `kubeconfig-${randomUUID()}`);
     this.proxy.writeKubeconfig(file, token);
-    const transport = new KubeTransport({ config: await loadKubeConfig(file), clock });
+    const transport = new ObservedTransport({ config: await loadKubeConfig(file), clock });
     this.#transports.push(transport);
     return transport;
   }
 
   /** A transport through the proxy, by way of another port. */
-  async transportVia(port: number): Promise<KubeTransport> {
+  async transportVia(port: number): Promise<ObservedTransport> {
     const file = join(this.directory, `kubeconfig-${randomUUID()}`);
     this.proxy.writeKubeconfig(file, inject("env").kubeToken);
     const config = await loadKubeConfig(file);
     config.clusters = config.clusters.map((cluster) => ({ ...cluster, server: `https://127.0.0.1:${port}` }));
-    const transport = new KubeTransport({ config, clock: systemClock });
+    const transport = new ObservedTransport({ config, clock: systemClock });
     this.#transports.push(transport);
     return transport;
   }
 
   /** Starts a reflector of the namespace's Leases behind the proxy. */
   async start(
-    overrides: Partial<ReflectorOptions<Thing>> & { readonly sink?: RecordingSink; readonly token?: string } = {},
+    overrides: Partial<ReflectorOptions<Thing>> & {
+      readonly sink?: RecordingSink;
+      readonly token?: string;
+      readonly transport?: ObservedTransport;
+    } = {},
   ): Promise<Running> {
     const { token, sink = new RecordingSink(), clock = systemClock, ...rest } = overrides;
+    const transport = rest.transport ?? (await this.transport(clock, token));
     const metrics = new RecordingMetrics();
     const freshness: Freshness[] = [];
     const reflector = new Reflector<Thing>({
-      transport: await this.transport(clock, token),
       clock,
       random: Math.random,
       path: this.path,
@@ -192,6 +211,7 @@ export class Bench implements AsyncDisposable {
       metrics,
       onFreshness: (now) => freshness.push(now),
       ...rest,
+      transport,
     });
     const controller = new AbortController();
     const ended = reflector.run(controller.signal);
@@ -199,7 +219,8 @@ export class Bench implements AsyncDisposable {
       controller.abort();
       await ended;
     };
-    const running = { reflector, sink, metrics, clock, freshness, stop };
+    const watching = (): Promise<void> => eventually(() => expect(transport.opened).toBeGreaterThan(0));
+    const running = { reflector, sink, metrics, clock, freshness, watching, stop };
     this.#running.push(running);
     return running;
   }

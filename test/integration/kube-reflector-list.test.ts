@@ -158,8 +158,8 @@ test("an event that was swallowed is found by the next list", async () => {
   await using bench = await Bench.open();
   const gone = await bench.create("gone");
   await bench.create("kept");
-  const { sink, metrics } = await bench.start({ relistEveryMs: 2_000 });
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, metrics, watching } = await bench.start({ relistEveryMs: 2_000 });
+  await watching();
   const swallowed: string[] = [];
   bench.proxy.rule({
     match: bench.isWatch,
@@ -209,9 +209,9 @@ test("lists and the watch overlap without inventing or losing anything", async (
 test("a list that was slow does not undo what the watch told meanwhile", async () => {
   await using bench = await Bench.open();
   await createMany(bench, 12);
-  const { sink, reflector } = await bench.start({ pageSize: 5, relistMinGapMs: 0 });
+  const { sink, reflector, watching } = await bench.start({ pageSize: 5, relistMinGapMs: 0 });
   await eventually(() => expect(sink.lists).toBe(1));
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await watching();
   const secondPage = bench.proxy.rule({
     match: (request) => bench.isList(request) && request.query.has("continue"),
     action: hold(),
@@ -234,8 +234,8 @@ test("a list that was slow does not undo what the watch told meanwhile", async (
 test("a list that outruns the watch lets it tell how an object ended", async () => {
   await using bench = await Bench.open();
   await bench.create("a");
-  const { sink, reflector } = await bench.start({ relistMinGapMs: 0 });
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, reflector, watching } = await bench.start({ relistMinGapMs: 0 });
+  await watching();
   bench.proxy.rule({ match: bench.isWatch, action: delay(100) });
   await bench.remove("a");
   reflector.requestRelist();
@@ -246,9 +246,9 @@ test("a list that outruns the watch lets it tell how an object ended", async () 
 test("an empty list is a list: it empties the view, and its counts tell of it", async () => {
   await using bench = await Bench.open();
   await createMany(bench, 4);
-  const { sink, metrics, reflector } = await bench.start({ relistMinGapMs: 0 });
+  const { sink, metrics, reflector, watching } = await bench.start({ relistMinGapMs: 0 });
   await eventually(() => expect(sink.objects.size).toBe(4));
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await watching();
   const { caughtUpTo } = reflector.freshness();
   expect(caughtUpTo).toBeGreaterThan(0);
   const revision = String(10n ** 15n);

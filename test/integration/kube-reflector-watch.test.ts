@@ -52,9 +52,9 @@ test("a 410 is filled by a list, and nothing that happened meanwhile is missed",
   await using bench = await Bench.open();
   const kept = await bench.create("kept");
   const gone = await bench.create("gone");
-  const { sink, reflector } = await bench.start();
+  const { sink, reflector, watching } = await bench.start();
   await eventually(() => expect(sink.names).toEqual(["gone", "kept"]));
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  await watching();
   // Both happen while no watch runs, so that only the list can tell.
   const pause = bench.proxy.rule({ match: bench.isWatch, action: hold() });
   const held = bench.proxy.rule({ match: bench.isWatch, action: answer({ status: 410, reason: "Expired" }), times: 1 });
@@ -75,10 +75,10 @@ test.each(["Reset", "Close"] as const)(
   "a connection that breaks in mid-stream (%s) is resumed without a list",
   async (how) => {
     await using bench = await Bench.open();
-    const { sink, metrics } = await bench.start();
+    const { sink, metrics, watching } = await bench.start();
     await bench.create("a");
     await eventually(() => expect(sink.names).toEqual(["a"]));
-    await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+    await watching();
     expect(bench.proxy.cut(bench.isWatch, how)).toBe(1);
     await bench.remove("a");
     await bench.create("b");
@@ -91,8 +91,8 @@ test.each(["Reset", "Close"] as const)(
 
 test("a line that is cut in the middle is read again whole", async () => {
   await using bench = await Bench.open();
-  const { sink } = await bench.start();
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, watching } = await bench.start();
+  await watching();
   const half = bench.proxy.rule({
     match: bench.isWatch,
     action: {
@@ -112,8 +112,8 @@ test("a line that is cut in the middle is read again whole", async () => {
 
 test("a watch that is silent though it should have ended is given up and resumed", async () => {
   await using bench = await Bench.open();
-  const { sink, metrics } = await bench.start({ watchSeconds: 2 });
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, metrics, watching } = await bench.start({ watchSeconds: 2 });
+  await watching();
   const rule = bench.proxy.rule({ match: bench.isWatch, action: silenceAfter(0) });
   await bench.create("unseen");
   await eventually(() => expect(metrics.watchEnds).toContain("Silent"));
@@ -138,8 +138,13 @@ test("a watch that goes on for 15 s after its end is given up, whatever it bring
   await using bench = await Bench.open();
   await bench.create("a");
   const clock = new ManualClock();
-  const { metrics } = await bench.start({ clock, barrierEveryMs: Infinity, random: () => 0.5, watchSeconds: 100 });
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { metrics, watching } = await bench.start({
+    clock,
+    barrierEveryMs: Infinity,
+    random: () => 0.5,
+    watchSeconds: 100,
+  });
+  await watching();
   for (let events = 1; events <= 2; events++) {
     await clock.advance(50_000);
     await bench.touch("a");
@@ -238,8 +243,8 @@ test("an object deleted and made anew under its name is two objects", async () =
 test("an object deleted and made anew is two objects even when the deletion is never heard of", async () => {
   await using bench = await Bench.open();
   await bench.create("a");
-  const { sink } = await bench.start();
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, watching } = await bench.start();
+  await watching();
   bench.proxy.rule({ match: bench.isWatch, action: dropEvents((event) => event.type === "DELETED") });
   await bench.remove("a");
   const second = await bench.create("a");
@@ -250,8 +255,8 @@ test("an object deleted and made anew is two objects even when the deletion is n
 test("an object deleted and made anew while no watch runs is two objects", async () => {
   await using bench = await Bench.open();
   await bench.create("db-0");
-  const { sink } = await bench.start();
-  await eventually(() => expect(bench.proxy.running(bench.isWatch)).toBe(1));
+  const { sink, watching } = await bench.start();
+  await watching();
   const rule = bench.proxy.rule({ match: bench.isWatch, action: hold() });
   bench.proxy.rule({ match: bench.isWatch, action: answer({ status: 410 }), times: 1 });
   bench.proxy.cut(bench.isWatch);
