@@ -9,6 +9,7 @@ import type { RegistryView } from "../../src/registry/view.ts";
 import { createAuthority } from "../env/certificates.ts";
 import { NACOS_USER, type NacosServer, startNacos } from "../env/index.ts";
 import { startHttpFront } from "../support/http-front.ts";
+import { NacosApi } from "../support/nacos-api.ts";
 import { eventually, fence, never } from "../support/registry-contract/stage.ts";
 import { makeNacosAdapter, nacosId, runNacosAdapter } from "../support/registry-nacos.ts";
 
@@ -117,6 +118,25 @@ describe("with authentication", () => {
     adapter.reconfigure({ endpoints: [server.url], login });
     await isFresh(view);
     expect(said.join()).not.toContain(WRONG);
+  });
+
+  it("needs no administrator where there is one server: the namespace is enough", { timeout: 60_000 }, async () => {
+    // Tokens end soon here: one login for each call.
+    const admin = (): NacosApi => new NacosApi(server.url, login);
+    const reader = { username: "namespace-user", password: "pass-word-81d3" };
+    await admin().createUser(reader, "public:*:*");
+    // Nacos reads its users and their permissions anew every 15 s.
+    await eventually(async () => {
+      await new NacosApi(server.url, reader).all();
+    }, 40_000);
+    const { adapter, view } = follow({ endpoints: [server.url], login: reader });
+    const two = { ...ONE, service: "web-of-a-namespace" };
+    await admin().register(two);
+    await isFresh(view);
+    const record = view.get(nacosId(two));
+    if (record === undefined) throw new Error("not listed");
+    expect((await adapter.deregister(record, fence(), never)).outcome).toBe("Done");
+    expect(await admin().publishers(two.service)).toEqual([]);
   });
 
   it("asks for a login where it has none", async () => {

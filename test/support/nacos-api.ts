@@ -68,6 +68,14 @@ export class NacosApi {
     });
   }
 
+  /** Makes a user who may read and write one resource, `<namespace>:<group>:<type>`; an administrator's call. */
+  async createUser(user: { readonly username: string; readonly password: string }, resource: string): Promise<void> {
+    const role = `role of ${user.username}`;
+    await this.#send("POST", "/v3/auth/user", user);
+    await this.#send("POST", "/v3/auth/role", { username: user.username, role });
+    await this.#send("POST", "/v3/auth/permission", { role, resource, action: "rw" });
+  }
+
   async register(registration: NacosRegistration): Promise<void> {
     await this.#send("POST", "/v1/ns/instance", formOf(registration));
   }

@@ -16,7 +16,7 @@ export const REGISTRY_CONDITIONS = {
       Answering: { status: "True", says: "The last request was answered." },
       PartlyAnswering: {
         status: "True",
-        says: "Enough of its servers answer to know its content, but not the one that the message names.",
+        says: "Enough of its servers answer to know its content, but one does not, or is missing in spec.endpoints: the message names it.",
       },
       KnownDefect: {
         status: "True",

@@ -28,6 +28,11 @@ interface Look {
   readonly seen: Seen | undefined;
 }
 
+/** The server does not call its heartbeat missed. */
+function isHeard({ seen }: Look): boolean {
+  return seen?.instance.healthy === true;
+}
+
 /**
  * Nacos as a service registry: every server's whole list, again and again, judged current by the lists themselves
  * (docs/decisions/nacos-adapter.md). What HTTP registered is deleted; what hangs on a gRPC connection can only be taken
@@ -122,9 +127,9 @@ export class NacosAdapter implements RegistryAdapter {
     const looks = await this.#look(record.id, signal, "All");
     const [{ seen }] = looks;
     if (seen === undefined || kindOf(seen.writers) !== "HTTP") return { kind: "None" };
-    const isSilent = await this.#areSilent(looks, signal);
-    const endedAt = clock.monotonic();
     const { instance, writers } = seen;
+    const isSilent = await this.#areSilent(looks, record.id, signal);
+    const endedAt = clock.monotonic();
     const silentSince = isSilent ? (this.#table.unhealthySince(record.id, writers) ?? endedAt) : undefined;
     const source = writers.ids.join(" ");
     return { kind: "Heartbeat", source, grantedMs: instance.beatTimeout, silentSince, startedAt, endedAt };
@@ -164,14 +169,15 @@ export class NacosAdapter implements RegistryAdapter {
   }
 
   /** Whether all servers that list it call its heartbeat missed. */
-  async #areSilent(looks: readonly Look[], signal: AbortSignal): Promise<boolean> {
-    for (const { server, seen } of looks) {
-      if (seen === undefined) continue;
-      if (seen.instance.healthy) return false;
-      // The list may still call a heartbeat missed that has come by now.
-      if (await wasWrittenJustNow(server, seen, this.#looking, signal)) return false;
-    }
-    return true;
+  async #areSilent(looks: readonly Look[], id: string, signal: AbortSignal): Promise<boolean> {
+    if (looks.some(isHeard)) return false;
+    const isYoung = async ({ server, seen }: Look): Promise<boolean> =>
+      seen !== undefined && (await wasWrittenJustNow(server, seen, this.#looking, signal));
+    if (!(await Promise.all(looks.map(isYoung))).some(Boolean)) return true;
+    // The list may still call a heartbeat missed that has come by now. In a cluster what looks like one may also be a server
+    // that tells the others whom it keeps.
+    await this.#options.clock.sleep(this.#timing.listLag, signal);
+    return !(await this.#look(id, signal, "All")).some(isHeard);
   }
 
   #makeFleet(connection: NacosConnection): Fleet {

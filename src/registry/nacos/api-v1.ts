@@ -16,6 +16,7 @@ import {
   type ServiceRef,
 } from "./model.ts";
 import type { InstanceRef } from "./record-id.ts";
+import { isConnection } from "./writers.ts";
 
 /** Entries on one page. */
 const PAGE = 500;
@@ -99,11 +100,23 @@ export class LegacyApi implements NacosApi {
   async client(clientId: string, call: NacosCall): Promise<ClientState | undefined> {
     if (!this.#knowsClients) return undefined;
     const request = { method: "GET", path: "/v2/ns/client", query: { clientId } } as const;
-    const answer = await this.#client.send("client.get", request, call, [404]);
+    // Of a connection to another server it knows the id, stumbles over the rest and answers 500.
+    const answer = await this.#client.send("client.get", request, call, isConnection(clientId) ? [404, 500] : [404]);
     if (answer.status === 404) return undefined;
+    if (answer.status === 500) return { lastUpdated: undefined, serverTime: undefined };
     const { data } = objectIn(answer.text);
     const lastUpdated: unknown = isObject(data) ? data["lastUpdatedTime"] : undefined;
     return typeof lastUpdated === "number" ? { lastUpdated, serverTime: answer.serverTime } : undefined;
+  }
+
+  /** Asked for by an administrator only, and not needed: see {@link keeper}. */
+  membership(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Each server passes on what is another's. */
+  keeper(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   async update(instance: NacosInstance, call: NacosCall): Promise<void> {

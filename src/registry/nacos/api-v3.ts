@@ -1,6 +1,14 @@
 import { hash } from "node:crypto";
 
-import { type Address, type ClientState, formOf, type Listing, type NacosApi, namesOf } from "./api.ts";
+import {
+  type Address,
+  type ClientState,
+  formOf,
+  type Listing,
+  type Membership,
+  type NacosApi,
+  namesOf,
+} from "./api.ts";
 import type { NacosAnswer, NacosCall, NacosClient } from "./client.ts";
 import {
   instanceIn,
@@ -14,11 +22,15 @@ import {
   type ServiceRef,
 } from "./model.ts";
 import type { InstanceRef } from "./record-id.ts";
+import { isConnection } from "./writers.ts";
 
 /** Services on one page. */
 const PAGE = 500;
 /** Lists that changed between two of their pages are begun anew so often. */
 const TRIES = 3;
+
+/** How what is for administrators alone is kept from others: by Nacos, and by what may stand in front of it. */
+const WITHHELD = [403, 404];
 
 /** The admin API of Nacos 3.x. */
 export class AdminApiV3 implements NacosApi {
@@ -78,12 +90,40 @@ export class AdminApiV3 implements NacosApi {
 
   async client(clientId: string, call: NacosCall): Promise<ClientState | undefined> {
     const request = { method: "GET", path: "/v3/admin/ns/client", query: { clientId } } as const;
-    const answer = await this.#client.send("client.get", request, call, [404]);
+    // Of a connection to another server 3.1.0 knows the id, stumbles over the rest and answers 500.
+    const answer = await this.#client.send("client.get", request, call, isConnection(clientId) ? [404, 500] : [404]);
     if (answer.status === 404) return void nothing(answer);
+    if (answer.status === 500) return { lastUpdated: undefined, serverTime: undefined };
     const { data } = objectIn(answer.text);
     const lastUpdated: unknown = isObject(data) ? data["lastUpdatedTime"] : undefined;
     if (typeof lastUpdated !== "number") throw notUnderstood("a client without the time of its last update");
     return { lastUpdated, serverTime: answer.serverTime };
+  }
+
+  /** Nacos tells it to administrators only, unlike what it lists. */
+  async membership(call: NacosCall): Promise<Membership | undefined> {
+    const ask = (operation: string, path: string) =>
+      this.#client.send(operation, { method: "GET", path }, call, WITHHELD);
+    const [self, list] = await Promise.all([
+      ask("cluster.self", "/v3/admin/core/cluster/node/self"),
+      ask("cluster.members", "/v3/admin/core/cluster/node/list"),
+    ]);
+    if (self.status !== 200 || list.status !== 200) return undefined;
+    const members = arrayIn(list).map(memberIn);
+    return {
+      self: memberIn(objectIn(self.text)["data"]).address,
+      members: members.filter(({ state }) => state !== "DOWN").map(({ address }) => address),
+    };
+  }
+
+  /** Unlike those of v1, requests of the admin API are not passed on to whom they concern (alibaba/nacos#14992). */
+  async keeper({ ip, port }: Pick<Address, "ip" | "port">, call: NacosCall): Promise<string> {
+    const query = { ip, port: String(port) };
+    const request = { method: "GET", path: "/v3/admin/ns/client/distro", query } as const;
+    const { data } = objectIn((await this.#client.send("client.keeper", request, call)).text);
+    const server: unknown = isObject(data) ? data["responsibleServer"] : undefined;
+    if (typeof server !== "string" || server === "") throw notUnderstood("no server that is responsible");
+    return server;
   }
 
   async update(instance: NacosInstance, call: NacosCall): Promise<void> {
@@ -167,6 +207,12 @@ function servicesIn(item: unknown, namespace: string): readonly ServiceRef[] {
   if (typeof groupName !== "string" || typeof serviceName !== "string")
     throw notUnderstood("a published service of another shape");
   return namespaceId === namespace ? [{ group: groupName, service: serviceName }] : [];
+}
+
+function memberIn(item: unknown): { readonly address: string; readonly state: string } {
+  if (!isObject(item) || typeof item["address"] !== "string" || item["address"] === "")
+    throw notUnderstood("a server of the cluster without address");
+  return { address: item["address"], state: String(item["state"]) };
 }
 
 function arrayIn({ text }: NacosAnswer): readonly unknown[] {

@@ -19,10 +19,21 @@ export interface Address {
 
 /** What one server says of a client. */
 export interface ClientState {
-  /** When it last registered something or gave a sign of life, by the server's clock, milliseconds. */
-  readonly lastUpdated: number;
+  /**
+   * When it last registered something or gave a sign of life, by the server's clock, milliseconds; undefined of a connection
+   * to another server of the cluster.
+   */
+  readonly lastUpdated: number | undefined;
   /** That clock when it answered, rounded down to the second; undefined when it did not say. */
   readonly serverTime: number | undefined;
+}
+
+/** The servers of a cluster by the addresses under which they know one another. */
+export interface Membership {
+  /** The one that says it. */
+  readonly self: string;
+  /** All that are not known to be down. */
+  readonly members: readonly string[];
 }
 
 /**
@@ -52,6 +63,13 @@ export interface NacosApi {
   published(clientId: string, call: NacosCall): Promise<readonly ServiceRef[]>;
   /** Undefined when there is no such client, or the server can not tell. */
   client(clientId: string, call: NacosCall): Promise<ClientState | undefined>;
+  /** Undefined when the server can not tell. */
+  membership(call: NacosCall): Promise<Membership | undefined>;
+  /**
+   * Which server of the cluster keeps what HTTP registers at an address: any other one takes a write for done that only
+   * changes its own copy. Undefined where each server passes on what is another's.
+   */
+  keeper(address: Pick<Address, "ip" | "port">, call: NacosCall): Promise<string | undefined>;
   /**
    * Whether metadata that {@link update} writes lie over the registrant's own, key by key, so that an update without any
    * shows the registrant's own again (2.0 and newer); else they take their place.
@@ -59,8 +77,9 @@ export interface NacosApi {
   readonly overlaysMetadata: boolean;
   /** Writes weight, enabled and metadata, whole. Never to be called for what is not listed. */
   update(instance: NacosInstance, call: NacosCall): Promise<void>;
-  /** Takes away what HTTP registered; does nothing, without a word, to what gRPC registered. */
+  /** Takes away what HTTP registered, at its {@link keeper}; does nothing, without a word, to what gRPC registered. */
   remove(instance: NacosInstance, call: NacosCall): Promise<void>;
+  /** Registers over HTTP, at its {@link keeper}. */
   register(instance: NacosInstance, call: NacosCall): Promise<void>;
 }
 

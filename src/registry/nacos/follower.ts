@@ -121,7 +121,7 @@ export class Follower {
     publisher.serverVersion = api.version;
     publisher.clusterId = UNNAMED;
     publisher.defect = readings.map((reading) => defectOf(reading.api.version)).find((defect) => defect !== undefined);
-    publisher.absence = absenceOf(this.#fleet());
+    publisher.absence = this.#fleet().absence;
     this.#judge(readings, startedAt);
   }
 
@@ -201,8 +201,3 @@ export class Follower {
 
 /** Nacos names its data nowhere: only what is in it tells one store from another. */
 const UNNAMED = "unnamed";
-
-function absenceOf({ absence }: Fleet): string | undefined {
-  if (absence === undefined) return undefined;
-  return `${absence.message}; nothing is taken out until every server answers: remove from spec.endpoints what is gone`;
-}

@@ -72,7 +72,10 @@ export async function settledLook(
   return await look(server, ref, options, signal);
 }
 
-/** Whether a client registered or beat so lately that the list may not show it yet: by the server's own clock alone. */
+/**
+ * Whether a client registered or beat so lately that the list may not show it yet, by the server's own clock alone; also
+ * when the server can not tell, and in a cluster also when another one has told it that the client is still there.
+ */
 export async function wasWrittenJustNow(
   server: NacosServer,
   { writers }: Seen,
@@ -82,7 +85,10 @@ export async function wasWrittenJustNow(
   const api = await server.api(signal);
   for (const id of writers.ids) {
     const state = await api.client(id, server.call(signal));
-    if (state?.serverTime !== undefined && state.lastUpdated > state.serverTime - timing.listLag) return true;
+    if (state === undefined) continue;
+    const { lastUpdated, serverTime } = state;
+    if (lastUpdated === undefined) return true;
+    if (serverTime !== undefined && lastUpdated > serverTime - timing.listLag) return true;
   }
   return false;
 }
@@ -96,7 +102,7 @@ async function stampsOf(
   const stamps = new Map<string, number>();
   for (const id of clientIds.filter(isPersistent)) {
     const state = await api.client(id, server.call(signal));
-    if (state !== undefined) stamps.set(id, state.lastUpdated);
+    if (state?.lastUpdated !== undefined) stamps.set(id, state.lastUpdated);
   }
   return stamps;
 }

@@ -155,7 +155,7 @@ export class Registrants {
     for (const { clientId } of publishers) {
       if (!isPersistent(clientId)) continue;
       const state = await api.client(clientId, call);
-      if (state !== undefined) stamps.set(clientId, state.lastUpdated);
+      if (state?.lastUpdated !== undefined) stamps.set(clientId, state.lastUpdated);
     }
     return stamps;
   }

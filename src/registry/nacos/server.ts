@@ -1,5 +1,5 @@
 import { RegistryError } from "../errors.ts";
-import type { Listing, NacosApi } from "./api.ts";
+import type { Listing, Membership, NacosApi } from "./api.ts";
 import { type ClientContext, type NacosCall, NacosClient } from "./client.ts";
 import type { NacosConnection, NacosTiming } from "./options.ts";
 import { detectApi } from "./server-version.ts";
@@ -27,6 +27,7 @@ export class NacosServer {
   readonly #client: NacosClient;
   #api: NacosApi | undefined;
   #listing: Listing | undefined;
+  #membership: { readonly of: NacosApi; readonly readAt: number; readonly is: Membership | undefined } | undefined;
 
   constructor(endpoint: string, options: ServerOptions) {
     this.endpoint = endpoint;
@@ -43,6 +44,20 @@ export class NacosServer {
   /** A call with the usual deadline. */
   call(signal: AbortSignal): NacosCall {
     return { signal, timeoutMs: this.#options.timing.callTimeout };
+  }
+
+  /**
+   * The cluster as this server knows it, at most `recheckEvery` old, and read anew after trouble; undefined when it can
+   * not tell.
+   * @throws RegistryError, or the signal's reason
+   */
+  async membership(signal: AbortSignal): Promise<Membership | undefined> {
+    const { context, timing } = this.#options;
+    const api = await this.api(signal);
+    const now = context.clock.monotonic();
+    if (this.#membership?.of !== api || now - this.#membership.readAt > timing.recheckEvery)
+      this.#membership = { of: api, readAt: now, is: await api.membership(this.call(signal)) };
+    return this.#membership.is;
   }
 
   /**

@@ -25,8 +25,13 @@ export function presumedWriter({ ip, port, ephemeral }: NacosInstance): string {
   return `${ip}:${String(port)}#${String(ephemeral)}`;
 }
 
+/** Whether a client is a gRPC connection, and not an address at which something was registered over HTTP. */
+export function isConnection(clientId: string): boolean {
+  return !/#(?:true|false)$/.test(clientId);
+}
+
 /** One gRPC connection among the writers is enough: an HTTP delete leaves what it registered. */
 export function kindOf({ ids }: Writers): RegistrationKind {
-  if (ids.some((id) => !/#(?:true|false)$/.test(id))) return "GRPC";
+  if (ids.some(isConnection)) return "GRPC";
   return ids.some((id) => id.endsWith("#true")) ? "HTTP" : "Persistent";
 }

@@ -29,11 +29,14 @@ export interface WritesOptions extends LookOptions {
 
 /** An instance that is on all servers as it was judged. */
 interface Judged extends Seen {
+  /** The one to write to. */
   readonly server: NacosServer;
 }
 
 /** One kind of write. */
 interface Act {
+  /** Whether only the server that keeps it can do it. */
+  readonly isKeepers: boolean;
   /** Servers that must show what was judged before it, and the write after it. */
   readonly quorum: Quorum;
   /** What it writes stays for who registers at the address next, where it comes too late for the one it is about. */
@@ -62,6 +65,7 @@ export class Writes {
   /** Removes what HTTP registered. @throws RegistryError when it hangs on a gRPC connection, which a delete does not reach */
   async deregister(fleet: Fleet, record: InstanceRecord, fence: Fence, signal: AbortSignal): Promise<WriteResult> {
     return await this.#write(fleet, record, fence, signal, {
+      isKeepers: record.format === "HTTP",
       quorum: "All",
       isInherited: false,
       isWanted: () => true,
@@ -102,7 +106,9 @@ export class Writes {
       throw new RegistryError("NotUnderstood", `what is kept of ${payload.id} is no instance of that id`);
     if (payload.format === "GRPC")
       throw new RegistryError("NotUnderstood", `${payload.id}: only its own client can register it over gRPC again`);
-    const [server] = await fleet.ask((one) => one.api(signal).then(() => one), signal);
+    const keeper = payload.format === "HTTP" ? await fleet.keeperOf(ref, signal) : undefined;
+    const [server] =
+      keeper === undefined ? await fleet.ask((one) => one.api(signal).then(() => one), signal) : [keeper];
     const api = await server.api(signal);
     await api.register(instance, server.call(signal));
     this.#options.onWritten(ref);
@@ -118,6 +124,7 @@ export class Writes {
   ): Promise<WriteResult> {
     const ref = parseId(record.id);
     return await this.#write(fleet, record, fence, signal, {
+      isKeepers: false,
       // What goes back into rotation harms nobody who lives, and must not wait for a server that is gone.
       quorum: enabled ? "Most" : "All",
       isInherited: !enabled,
@@ -183,21 +190,23 @@ export class Writes {
     fleet: Fleet,
     record: InstanceRecord,
     ref: InstanceRef,
-    { quorum }: Act,
+    { isKeepers, quorum }: Act,
     signal: AbortSignal,
   ): Promise<Judged | "Gone" | "Changed"> {
     const { table, clock } = this.#options;
+    if (quorum === "All") await fleet.requireAllNamed(signal);
+    const keeper = isKeepers ? await fleet.keeperOf(ref, signal) : undefined;
     const settled = async (server: NacosServer) => {
       return { server, seen: await settledLook(server, ref, this.#options, signal) };
     };
     const looks = await fleet.ask(settled, signal, quorum);
-    const [{ server, seen }, ...others] = looks;
+    const { server, seen } = looks.find((one) => one.server === keeper) ?? looks[0];
     if (looks.every((one) => one.seen === undefined)) return "Gone";
     if (seen === undefined || table.peek(seen.instance, seen.writers, clock.monotonic())?.version !== record.version) {
       this.#options.onWritten(ref);
       return "Changed";
     }
-    const isSplit = others.some((other) => other.seen === undefined || contentOf(other.seen) !== contentOf(seen));
+    const isSplit = looks.some((other) => other.seen === undefined || contentOf(other.seen) !== contentOf(seen));
     return isSplit ? "Changed" : { server, ...seen };
   }
 
