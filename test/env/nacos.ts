@@ -65,7 +65,13 @@ export async function startNacosCluster(
   return inScope(options.scope, async (scope) => {
     const ports = await scope.ports(size, OTHER_PORTS);
     const members = ports.map((port) => `127.0.0.1:${port}`).join(",");
-    const args = ["-Dnacos.standalone=false", "-DembeddedStorage=true", `-Dnacos.member.list=${members}`];
+    const args = [
+      "-Dnacos.standalone=false",
+      "-DembeddedStorage=true",
+      `-Dnacos.member.list=${members}`,
+      // The part of it that keeps configurations ends the server where no leader is found at its start in time.
+      "-Dnacos.functionMode=naming",
+    ];
     const settings = ["nacos.standalone=false", ...(options.settings ?? [])];
     return await Promise.all(ports.map((port) => start(scope.child(), program, { port, args, settings })));
   });

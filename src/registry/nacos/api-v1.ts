@@ -73,7 +73,7 @@ export class LegacyApi implements NacosApi {
     const path = "/v2/ns/client/service/publisher/list";
     const answers = await mapBounded(questions, PARALLEL, async (question) => {
       const request = { method: "GET", path, query: { ...this.#v2(service), ...question } } as const;
-      const answer = await this.#client.send("client.publisherList", request, call, [404]);
+      const answer = await this.#client.sendPastStumbles("client.publisherList", request, call, [404]);
       return answer.status === 200 ? arrayIn(answer).map(publisherIn) : [];
     });
     return answers.flat();

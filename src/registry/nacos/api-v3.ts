@@ -67,13 +67,8 @@ export class AdminApiV3 implements NacosApi {
   async publishers(service: ServiceRef, _: readonly Address[], call: NacosCall): Promise<readonly Publisher[]> {
     const path = "/v3/admin/ns/client/service/publisher/list";
     const request = { method: "GET", path, query: this.#service(service) } as const;
-    // In the moment in which a client leaves, 3.1.0 stumbles over it and answers 500.
-    for (let attempt = 1; ; attempt++) {
-      const expects = attempt < TRIES ? [404, 500] : [404];
-      const answer = await this.#client.send("client.publisherList", request, call, expects);
-      if (answer.status === 404) return nothing(answer);
-      if (answer.status === 200) return arrayIn(answer).map(publisherIn);
-    }
+    const answer = await this.#client.sendPastStumbles("client.publisherList", request, call, [404]);
+    return answer.status === 404 ? nothing(answer) : arrayIn(answer).map(publisherIn);
   }
 
   async clients(call: NacosCall): Promise<ReadonlySet<string>> {

@@ -17,6 +17,10 @@ const IDLE_MS = 15_000;
 /** No page of a list is longer. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
+/** Reads of who registered are tried so often, and so far apart, milliseconds: as long together as lists lag behind. */
+const STUMBLES = 11;
+const STUMBLE_MS = 100;
+
 /** A read that found nobody is asked once more a moment later; one that ran into its deadline is not. */
 const askAgain = retry(
   handleWhen((error) => error instanceof RegistryError && error.code === "Unreachable"),
@@ -108,6 +112,24 @@ export class NacosClient {
     const answer = request.method === "GET" ? await askAgain.execute(attempt, call.signal) : await attempt();
     if (answer.status === 200 || expects.includes(answer.status)) return answer;
     throw refusalError(answer.status, this.#login !== undefined, operation, this.endpoint);
+  }
+
+  /**
+   * As {@link send}, and asks again for a while where the answer is HTTP 500: between the moments in which a client leaves and
+   * in which it leaves the index of its services Nacos stumbles over it. A busy server of a cluster takes some time for that.
+   */
+  async sendPastStumbles(
+    operation: string,
+    request: NacosRequest,
+    call: NacosCall,
+    expects: readonly number[] = [],
+  ): Promise<NacosAnswer> {
+    for (let attempt = 1; attempt < STUMBLES; attempt++) {
+      const answer = await this.send(operation, request, call, [...expects, 500]);
+      if (answer.status !== 500) return answer;
+      await this.#context.clock.sleep(STUMBLE_MS, call.signal);
+    }
+    return await this.send(operation, request, call, expects);
   }
 
   close(): void {
