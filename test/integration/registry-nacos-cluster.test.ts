@@ -146,7 +146,7 @@ describe("what HTTP registered", () => {
     await eventually(async () => {
       for (const reading of await read()) expect(reading).toMatchObject({ silentSince: expect.any(Number) as number });
     }, LONG);
-    await readingsFor(6_000, read, (reading) => {
+    await readingsFor(11_000, read, (reading) => {
       expect(reading).toMatchObject({ kind: "Heartbeat", silentSince: expect.any(Number) as number });
     });
   });
