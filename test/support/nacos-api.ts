@@ -126,6 +126,16 @@ export class NacosApi {
     }
   }
 
+  /** Which server of the cluster keeps what HTTP registers at an address, as this one sees it. */
+  async keeper(ip: string, port: number): Promise<string> {
+    const query = new URLSearchParams({ ip, port: String(port) }).toString();
+    const response = await request(`${this.#url}/nacos/v3/admin/ns/client/distro?${query}`, {
+      headers: await this.#authentication(),
+    });
+    return ((await response.body.json()) as { readonly data: { readonly responsibleServer: string } }).data
+      .responsibleServer;
+  }
+
   /** When a client was heard of last, milliseconds by the server's clock. @param clientId as a publisher list shows it */
   async lastHeard(clientId: string): Promise<number> {
     const url = `${this.#url}/nacos/v3/admin/ns/client?${new URLSearchParams({ clientId }).toString()}`;

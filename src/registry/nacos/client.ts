@@ -1,4 +1,4 @@
-import { ExponentialBackoff, handleWhen, retry } from "cockatiel";
+import { ExponentialBackoff, handleWhen, handleWhenResult, retry } from "cockatiel";
 import { Pool } from "undici";
 
 import type { Clock } from "../../clock/clock.ts";
@@ -17,14 +17,16 @@ const IDLE_MS = 15_000;
 /** No page of a list is longer. */
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
-/** Reads of who registered are tried so often, and so far apart, milliseconds: as long together as lists lag behind. */
-const STUMBLES = 11;
-const STUMBLE_MS = 100;
-
 /** A read that found nobody is asked once more a moment later; one that ran into its deadline is not. */
 const askAgain = retry(
   handleWhen((error) => error instanceof RegistryError && error.code === "Unreachable"),
   { maxAttempts: 1, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 500 }) },
+);
+
+/** Answers by which a server stumbles: asked again for about a second, as long as lists lag behind. */
+const askPastStumbles = retry(
+  handleWhenResult((answer) => (answer as NacosAnswer).status === 500),
+  { maxAttempts: 8, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 250 }) },
 );
 
 /** What a caller says of one call. */
@@ -124,12 +126,10 @@ export class NacosClient {
     call: NacosCall,
     expects: readonly number[] = [],
   ): Promise<NacosAnswer> {
-    for (let attempt = 1; attempt < STUMBLES; attempt++) {
-      const answer = await this.send(operation, request, call, [...expects, 500]);
-      if (answer.status !== 500) return answer;
-      await this.#context.clock.sleep(STUMBLE_MS, call.signal);
-    }
-    return await this.send(operation, request, call, expects);
+    const attempt = (): Promise<NacosAnswer> => this.send(operation, request, call, [...expects, 500]);
+    const answer = await askPastStumbles.execute(attempt, call.signal);
+    if (answer.status !== 500) return answer;
+    throw refusalError(answer.status, this.#login !== undefined, operation, this.endpoint);
   }
 
   close(): void {
